@@ -1,0 +1,241 @@
+"""Templates made of any crystal structure: its lattice and sites, neutral by its own charges."""
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pymatgen.core.structure import Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+from smoacs.chemistry import (
+    ELEMENTS,
+    OxidationTable,
+    element_index,
+    neutral_states,
+    oxidation_table,
+)
+from smoacs.errors import InputError
+from smoacs.templates.template import Template
+
+_LENGTH_BOUNDS: Final = (2.0, 10.0)
+"""Lattice lengths (Å) per repeat; widened where the structure's own are near or outside."""
+
+_LENGTH_ROOM: Final = 1.5
+"""Factor by which the bounds leave room on both sides of the structure's own lengths."""
+
+_ANGLE_BOUNDS: Final = (30.0, 150.0)
+
+
+def from_structure(
+    structure: Structure | str | Path,
+    *,
+    repeat: int = 1,
+    table: OxidationTable | None = None,
+    max_combinations: int = 10,
+    coord_box: float = math.inf,
+) -> Template:
+    """Template with the lattice and sites of a crystal.
+
+    Under a combination of oxidation numbers a site may hold every element that takes its number.
+    Combinations are the neutral choices of oxidation numbers for the structure's own elements,
+    most common numbers first: one number per element if any such choice is neutral, else one per
+    set of symmetrically equivalent sites, else one per site (mixed valence). They are found by
+    dynamic programming over charge and best-first search, so the size does not matter.
+
+    Args:
+        structure: Crystal, or a file that pymatgen reads (CIF, POSCAR, JSON, ...).
+        repeat: Number of the structure's cells along each axis.
+        table: Oxidation numbers by element; None is the common table.
+        max_combinations: Most combinations to keep.
+        coord_box: Half-width of the allowed displacement (fractional) of every coordinate.
+
+    Raises:
+        InputError: The file is missing or unreadable, the structure is empty or disordered or
+            holds unknown elements, it cannot be neutral, or an argument is out of range.
+    """
+    if repeat < 1 or max_combinations < 1 or not coord_box >= 0.0:
+        msg = (
+            "repeat and max_combinations must be at least 1 and coord_box at least 0; they are "
+            f"{repeat}, {max_combinations} and {coord_box}"
+        )
+        raise InputError(msg)
+    if isinstance(structure, Structure):
+        name = structure.reduced_formula if len(structure) else "structure"
+    else:
+        name = Path(structure).name
+        structure = read_structure(structure)
+    symbols = _site_symbols(structure, name)
+    table = oxidation_table() if table is None else table
+    if repeat > 1:
+        structure = structure.make_supercell([repeat] * 3, to_unit_cell=True, in_place=False)
+        symbols = _site_symbols(structure, name)
+        name = f"{name} {repeat}x{repeat}x{repeat}"
+    combinations = _neutral_combinations(structure, symbols, table, max_combinations)
+    if not combinations:
+        raise InputError(_not_neutral(name, symbols, table))
+    charges = np.array(combinations, dtype=np.int8)
+    lengths, angles = np.array(structure.lattice.abc), np.array(structure.lattice.angles)
+    low, high = (bound * repeat for bound in _LENGTH_BOUNDS)
+    return Template(
+        name=name,
+        lengths=lengths,
+        angles=angles,
+        frac_coords=_wrapped(structure.frac_coords),
+        site_labels=tuple(symbols),
+        combinations=charges,
+        combination_names=_combination_names(symbols, charges),
+        allowed=_allowed(charges, table),
+        radii=None,
+        roles=np.full(len(symbols), -1, dtype=np.int8),
+        coord_box=np.full((len(symbols), 3), coord_box),
+        length_bounds=np.stack(
+            [np.minimum(low, lengths / _LENGTH_ROOM), np.maximum(high, lengths * _LENGTH_ROOM)],
+        ),
+        angle_bounds=np.stack(
+            [np.minimum(_ANGLE_BOUNDS[0], angles), np.maximum(_ANGLE_BOUNDS[1], angles)],
+        ),
+        random_lengths=False,
+    )
+
+
+def read_structure(path: str | Path) -> Structure:
+    """Crystal structure in a file, in any format that pymatgen recognises by the file's name.
+
+    Raises:
+        InputError: There is no such file, or it holds no structure that pymatgen can read.
+    """
+    path = Path(path)
+    if not path.exists():
+        msg = f"structure file {str(path)!r} does not exist"
+        raise InputError(msg)
+    if not path.is_file():
+        msg = f"{str(path)!r} is not a file; a structure file (CIF, POSCAR, ...) is needed"
+        raise InputError(msg)
+    if path.stat().st_size == 0:
+        msg = f"structure file {str(path)!r} is empty"
+        raise InputError(msg)
+    with warnings.catch_warnings():
+        # pymatgen warns of rounded coordinates, unknown electronegativities and the like; but a
+        # POSCAR without symbols, for which it invents H, He, Li, ..., must not pass.
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message="Elements in POSCAR cannot be determined")
+        try:
+            return Structure.from_file(str(path))
+        except Exception as error:  # pymatgen's parsers raise anything
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            msg = f"cannot read a crystal structure from {str(path)!r}: {reason}"
+            raise InputError(msg) from error
+
+
+def _site_symbols(structure: Structure, name: str) -> list[str]:
+    """Element of each site."""
+    if len(structure) == 0:
+        msg = f"structure {name!r} has no atoms"
+        raise InputError(msg)
+    symbols = []
+    for index, site in enumerate(structure):
+        if not site.is_ordered:
+            msg = (
+                f"structure {name!r} is disordered: site {index + 1} holds {site.species_string}; "
+                "give an ordered structure, with one element on each site"
+            )
+            raise InputError(msg)
+        symbols.append(ELEMENTS[element_index(str(site.specie.symbol))])
+    return symbols
+
+
+def _neutral_combinations(
+    structure: Structure,
+    symbols: Sequence[str],
+    table: OxidationTable,
+    limit: int,
+) -> list[list[int]]:
+    """Neutral oxidation numbers of the sites, [K, N], with as few groups of sites as will do."""
+    if not all(table.get(symbol) for symbol in symbols):
+        return []
+    choices = _choose_by_group(symbols, symbols, table, limit)
+    if choices or max(len(table[symbol]) for symbol in symbols) == 1:
+        return choices
+    return _choose_by_group(_orbits(structure), symbols, table, limit) or _choose_by_group(
+        range(len(symbols)), symbols, table, limit
+    )
+
+
+def _choose_by_group(
+    labels: Sequence[str] | Sequence[int],
+    symbols: Sequence[str],
+    table: OxidationTable,
+    limit: int,
+) -> list[list[int]]:
+    """Neutral oxidation numbers of the sites, equal on sites that have the same label."""
+    counts = Counter(labels)
+    states = {label: table[symbol] for label, symbol in zip(labels, symbols, strict=True)}
+    found = neutral_states([(counts[label], states[label]) for label in counts], limit=limit)
+    chosen = [dict(zip(counts, choice, strict=True)) for choice in found]
+    return [[choice[label] for label in labels] for choice in chosen]
+
+
+def _orbits(structure: Structure) -> Sequence[int]:
+    """Label of each site's set of symmetrically equivalent sites."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)  # spglib
+        try:
+            dataset = SpacegroupAnalyzer(structure).get_symmetry_dataset()
+        except SymmetryUndeterminedError:
+            return range(len(structure))
+    return [int(orbit) for orbit in dataset.equivalent_atoms]
+
+
+def _not_neutral(name: str, symbols: Sequence[str], table: OxidationTable) -> str:
+    counts = Counter(symbols)
+    tried = ", ".join(
+        f"{symbol} {'/'.join(f'{q:+d}' for q in table.get(symbol, ())) or 'none'}"
+        for symbol in counts
+    )
+    formula = "".join(f"{symbol}{count}" for symbol, count in counts.items())
+    return (
+        f"no neutral combination of oxidation numbers for {name!r} ({formula}); "
+        f"charges tried: {tried}"
+    )
+
+
+def _combination_names(
+    symbols: Sequence[str],
+    charges: NDArray[np.int8],
+) -> tuple[str, ...]:
+    """Names such as "Sr+2 Ti+4 O-2" or, where an element has several, "Fe+2x2 Fe+3x4 O-2"."""
+    names = []
+    for row in charges:
+        ions = Counter(zip(symbols, row.tolist(), strict=True))
+        kinds = Counter(symbol for symbol, _ in ions)
+        ordered = sorted(ions.items(), key=lambda ion: (symbols.index(ion[0][0]), ion[0][1]))
+        names.append(
+            " ".join(
+                f"{symbol}{charge:+d}" + (f"x{count}" if kinds[symbol] > 1 else "")
+                for (symbol, charge), count in ordered
+            ),
+        )
+    return tuple(
+        name if names.count(name) == 1 else f"{name} #{names[: k + 1].count(name)}"
+        for k, name in enumerate(names)
+    )
+
+
+def _allowed(charges: NDArray[np.int8], table: OxidationTable) -> NDArray[np.bool_]:
+    """Elements that take the charge of each site, [K, N, 98]."""
+    values, index = np.unique(charges, return_inverse=True)
+    takes = [[int(value) in table.get(symbol, ()) for symbol in ELEMENTS] for value in values]
+    mask: NDArray[np.bool_] = np.array(takes, dtype=np.bool_)[index.reshape(charges.shape)]
+    return mask
+
+
+def _wrapped(frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fractional coordinates in [0, 1); tiny negative ones, which round up to 1, become 0."""
+    wrapped = np.mod(frac_coords, 1.0)
+    wrapped[wrapped >= 1.0] = 0.0
+    return wrapped

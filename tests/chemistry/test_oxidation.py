@@ -1,0 +1,63 @@
+import pytest
+
+from smoacs.chemistry import ELEMENTS, MAX_CHARGE, MIN_CHARGE, oxidation_table
+from smoacs.errors import InputError
+
+
+def elements_with(charge):
+    return " ".join(e for e, states in oxidation_table().items() if charge in states)
+
+
+def test_common_table_has_117_pairs_and_75_elements():
+    table = oxidation_table("common")
+    assert len(table) == 75
+    assert sum(map(len, table.values())) == 117
+
+
+@pytest.mark.parametrize(
+    ("charge", "elements"),
+    [
+        (-4, "C Si"),
+        (-2, "C O S Se Te"),
+        (-1, "H F Cl Br I"),
+        (1, "H Li Na K Rb Ag Cs Hg Tl"),
+        (2, "Be C Mg S Ca Mn Fe Co Ni Cu Zn Ge Sr Pd Cd Sn Ba Eu Hg Pb"),
+        (4, "C Si S Ti Mn Ge Se Zr Mo Ru Pd Sn Te Ce Hf W Re Ir Pb Th"),
+        (5, "N P V As Br Nb Sb I Ta"),
+        (7, "Mn Re"),
+    ],
+)
+def test_common_table_by_charge(charge, elements):
+    assert elements_with(charge) == elements
+
+
+@pytest.mark.parametrize("name", ["common", "smact"])
+def test_charges_are_in_range_distinct_and_never_zero(name):
+    for symbol, states in oxidation_table(name).items():
+        assert symbol in ELEMENTS
+        assert states
+        assert len(set(states)) == len(states)
+        assert all(MIN_CHARGE <= q <= MAX_CHARGE and q != 0 for q in states)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "states"),
+    [("H", (1, -1)), ("S", (-2, 6, 4, 2)), ("Fe", (3, 2)), ("Mn", (2, 4, 7)), ("Pb", (2, 4))],
+)
+def test_most_frequent_state_comes_first(symbol, states):
+    assert oxidation_table()[symbol] == states
+
+
+def test_common_table_is_part_of_the_smact_table():
+    smact = oxidation_table("smact")
+    assert all(set(states) <= set(smact[e]) for e, states in oxidation_table().items())
+
+
+def test_table_cannot_be_changed():
+    with pytest.raises(TypeError):
+        oxidation_table()["Fe"] = (6,)
+
+
+def test_unknown_table():
+    with pytest.raises(InputError, match="no oxidation table 'wiki'"):
+        oxidation_table("wiki")

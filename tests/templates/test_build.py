@@ -1,0 +1,63 @@
+import pytest
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
+
+from smoacs.errors import InputError
+from smoacs.templates import build_template, read_structure
+
+SALT = "salt\n1.0\n4 0 0\n0 4 0\n0 0 4\n{}1 1\nDirect\n0 0 0\n.5 .5 .5\n"
+
+
+def test_perovskite_by_name():
+    assert build_template("perovskite").n_sites == 5
+    assert build_template("perovskite", repeat=2).n_sites == 40
+
+
+@pytest.mark.parametrize("name", ["salt.cif", "POSCAR", "salt.json"])
+def test_structure_files(tmp_path, name):
+    path = tmp_path / name
+    structure = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    structure.to(filename=str(path))
+    template = build_template(str(path), repeat=2)
+    assert template.name == f"{name} 2x2x2"
+    assert template.combination_names == ("Na+1 Cl-1",)
+    assert template.n_sites == 16
+
+
+def test_unknown_name():
+    with pytest.raises(InputError, match=r"'Perovskte' is neither .* did you mean 'perovskite'\?"):
+        build_template("Perovskte")
+    with pytest.raises(InputError, match=r"'zeolite.cif' is neither .* \(perovskite\)$"):
+        build_template("zeolite.cif")
+
+
+def test_table_is_passed_on(tmp_path):
+    (tmp_path / "POSCAR").write_text(SALT.format("Na Cl\n"))
+    with pytest.raises(InputError, match="charges tried: Na none"):
+        build_template(tmp_path / "POSCAR", table={"Cl": (-1,)})
+    assert (
+        build_template("perovskite", table={"Sr": (2,), "Ti": (4,), "O": (-2,)}).n_combinations == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.cif", b"", "is empty"),
+        ("junk.cif", b"hello\n", "cannot read a crystal structure from .*junk.cif"),
+        ("binary.cif", bytes(range(128, 256)), "cannot read a crystal structure"),
+        ("table.csv", b"1,2\n", "cannot read a crystal structure .* Unrecognized"),
+        ("POSCAR", SALT.format("").encode(), "Elements in POSCAR cannot be determined"),
+    ],
+)
+def test_unreadable_files(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        build_template(str(tmp_path / name))
+
+
+def test_missing_files_and_directories(tmp_path):
+    with pytest.raises(InputError, match=r"missing.cif' does not exist"):
+        read_structure(tmp_path / "missing.cif")
+    with pytest.raises(InputError, match="is not a file"):
+        build_template(tmp_path)
