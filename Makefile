@@ -1,0 +1,66 @@
+# `make demo` and `make test` work on a machine that has only Python 3.11 or newer and make.
+# PYTHON=... picks another Python; PIP_ARGS=... goes to every `pip install` (another index, a proxy).
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_ARGS ?=
+REQUIREMENTS := pyproject.toml requirements/constraints.txt
+
+PYTHON_IS_NEW := -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,$(shell $(p) $(PYTHON_IS_NEW) && echo $(p))))
+
+# The pinned torch is the same for every extra, so no later install replaces it.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
+	--constraint requirements/constraints.txt $(PIP_ARGS)
+
+.PHONY: help demo test check slow clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo    design 256 perovskites with a band gap of 2.5 eV; results in runs/demo'
+	@echo 'make test    run the tests (without the slow ones)'
+	@echo 'make check   lint, types, layers and the examples of the docs'
+	@echo 'make slow    run the slow tests'
+	@echo 'make clean   remove caches and builds (keeps .venv and runs)'
+
+$(BIN)/python:
+	@$(or $(PYTHON),false) $(PYTHON_IS_NEW) || { \
+		echo 'smoacs needs Python 3.11 or newer: install it, or name one: make PYTHON=/path/to/python3.11' >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# Two stamps: what users need, and that plus what developers need.
+$(VENV)/.installed: $(REQUIREMENTS) | $(BIN)/python
+	@echo 'Installing smoacs and what it needs (some minutes)'
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(REQUIREMENTS) | $(BIN)/python
+	@echo 'Installing smoacs with what its tests need (some minutes)'
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $(VENV)/.installed $@
+
+# `make .venv` makes the full one.
+.PHONY: $(VENV)
+$(VENV): $(VENV)/.installed-dev
+
+demo: $(VENV)/.installed
+	@mkdir -p runs
+	$(BIN)/smoacs design perovskite --target "band_gap = 2.5 ± 0.2" --target "formation_energy < -0.5" --target "0.8 <= tolerance_factor <= 1.0" -n 256 --seed 0 --out runs/demo --force
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_docs.py
+
+slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
