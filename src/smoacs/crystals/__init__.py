@@ -1,0 +1,14 @@
+"""Batches of crystals, their neighbour lists, and crystals as differentiable variables."""
+
+from smoacs.crystals.crystals import Crystals
+from smoacs.crystals.neighbors import NeighborList, neighbor_list
+from smoacs.crystals.soft import DesignSpace, SoftCrystals, cell_from_parameters
+
+__all__ = [
+    "Crystals",
+    "DesignSpace",
+    "NeighborList",
+    "SoftCrystals",
+    "cell_from_parameters",
+    "neighbor_list",
+]

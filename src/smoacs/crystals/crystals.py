@@ -1,0 +1,159 @@
+"""The batch of crystals that predictors see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smoacs.chemistry import ELEMENTS, N_ELEMENTS
+from smoacs.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pymatgen.core import Structure
+
+
+@dataclass(frozen=True)
+class Crystals:
+    """Crystals of any sizes in one batch: flat atoms plus an index, never padding.
+
+    N atoms, B crystals, E = 98 elements.
+
+    Attributes:
+        species_probs: Element weights of each atom, rows sum to 1, shape [N, E].
+        frac_coords: Fractional coordinates, shape [N, 3].
+        cell: Lattice vectors as rows, Å, shape [B, 3, 3].
+        system_idx: Crystal of each atom, sorted, consecutive from 0, shape [N].
+        ionic_radii: Expected ionic radius of each atom, Å, shape [N]; None where unknown.
+        site_roles: Role of each site (0 = A, 1 = B, 2 = X, -1 = none), shape [N]; None where
+            unknown.
+    """
+
+    species_probs: Tensor
+    frac_coords: Tensor
+    cell: Tensor
+    system_idx: Tensor
+    ionic_radii: Tensor | None = None
+    site_roles: Tensor | None = None
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in the whole batch."""
+        return int(self.frac_coords.shape[0])
+
+    @property
+    def n_systems(self) -> int:
+        """Number of crystals."""
+        return int(self.cell.shape[0])
+
+    @property
+    def counts(self) -> Tensor:
+        """Atoms of each crystal, shape [B]."""
+        return torch.bincount(self.system_idx, minlength=self.n_systems)
+
+    @property
+    def positions(self) -> Tensor:
+        """Cartesian positions, Å, shape [N, 3]."""
+        return torch.einsum("ni,nij->nj", self.frac_coords, self.cell[self.system_idx])
+
+    @property
+    def volume(self) -> Tensor:
+        """Cell volumes, Å³, shape [B]."""
+        volume: Tensor = torch.linalg.det(self.cell).abs()
+        return volume
+
+    def replace(self, **changes: Tensor | None) -> Crystals:
+        """A copy with the named fields changed."""
+        values: dict[str, Any] = changes
+        return replace(self, **values)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Crystals:
+        """A copy on `device`, floating-point fields as `dtype`."""
+
+        def move(x: Tensor) -> Tensor:
+            return x.to(device=device, dtype=dtype if x.is_floating_point() else None)
+
+        return Crystals(
+            species_probs=move(self.species_probs),
+            frac_coords=move(self.frac_coords),
+            cell=move(self.cell),
+            system_idx=move(self.system_idx),
+            ionic_radii=None if self.ionic_radii is None else move(self.ionic_radii),
+            site_roles=None if self.site_roles is None else move(self.site_roles),
+        )
+
+    def select(self, systems: Tensor) -> Crystals:
+        """The crystals with the given indices (int64, shape [b]; unique) in increasing order."""
+        systems = torch.sort(systems).values
+        rank = torch.full((self.n_systems,), -1, dtype=torch.int64, device=self.system_idx.device)
+        rank[systems] = torch.arange(len(systems), device=rank.device)
+        atoms = rank[self.system_idx] >= 0
+        return Crystals(
+            species_probs=self.species_probs[atoms],
+            frac_coords=self.frac_coords[atoms],
+            cell=self.cell[systems],
+            system_idx=rank[self.system_idx[atoms]],
+            ionic_radii=None if self.ionic_radii is None else self.ionic_radii[atoms],
+            site_roles=None if self.site_roles is None else self.site_roles[atoms],
+        )
+
+    @staticmethod
+    def from_structures(
+        structures: Sequence[Structure], dtype: torch.dtype = torch.float64
+    ) -> Crystals:
+        """One-hot crystals from ordered pymatgen structures.
+
+        Raises:
+            InputError: If the list is empty, or a structure is empty, disordered or holds an
+                element beyond californium.
+        """
+        if not structures:
+            msg = "no structures were given: at least one is needed"
+            raise InputError(msg)
+        numbers = [_atomic_numbers(s, i) for i, s in enumerate(structures)]
+        index = np.repeat(np.arange(len(structures)), [len(z) for z in numbers])
+        z = torch.as_tensor(np.concatenate(numbers), dtype=torch.int64)
+        frac = np.concatenate([s.frac_coords for s in structures])
+        cell = np.stack([s.lattice.matrix for s in structures])
+        return Crystals(
+            species_probs=torch.nn.functional.one_hot(z - 1, N_ELEMENTS).to(dtype),
+            frac_coords=torch.as_tensor(frac, dtype=dtype),
+            cell=torch.as_tensor(cell, dtype=dtype),
+            system_idx=torch.as_tensor(index, dtype=torch.int64),
+        )
+
+    def to_structures(self) -> list[Structure]:
+        """Convert to pymatgen structures with the most probable element on each site."""
+        from pymatgen.core import Lattice, Structure  # noqa: PLC0415  (slow import)
+
+        species = self.species_probs.argmax(dim=1).tolist()
+        frac = self.frac_coords.detach().double().cpu().numpy()
+        cell = self.cell.detach().double().cpu().numpy()
+        ends = torch.cumsum(self.counts, 0).tolist()
+        starts = [0, *ends[:-1]]
+        return [
+            Structure(Lattice(cell[b]), [ELEMENTS[e] for e in species[s:t]], frac[s:t])
+            for b, (s, t) in enumerate(zip(starts, ends, strict=True))
+        ]
+
+
+def _atomic_numbers(structure: Structure, index: int) -> list[int]:
+    if len(structure) == 0:
+        msg = f"structure {index} has no atoms"
+        raise InputError(msg)
+    if not structure.is_ordered:
+        msg = (
+            f"structure {index} ({structure.formula}) has partially occupied sites: "
+            "order it first, one element to a site"
+        )
+        raise InputError(msg)
+    numbers = [int(site.specie.Z) for site in structure]
+    if max(numbers) > N_ELEMENTS:
+        msg = f"structure {index} ({structure.formula}) holds an element beyond {ELEMENTS[-1]}"
+        raise InputError(msg)
+    return numbers

@@ -1,0 +1,147 @@
+"""Neighbour lists: a value of its own that knows when it is stale.
+
+The list is a half list: each pair of atoms closer than the cutoff (periodic images included) once.
+Pairs are found by vesin, crystal by crystal, so crystals of a batch never share edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from vesin import NeighborList as VesinList
+
+if TYPE_CHECKING:
+    from smoacs.crystals.crystals import Crystals
+
+
+@dataclass(frozen=True)
+class NeighborList:
+    """Pairs of neighbouring atoms, M edges.
+
+    Attributes:
+        edge_index: Atoms i <= j of each edge, sorted by (i, j), shape [2, M].
+        shifts: Whole lattice vectors from i's cell to j's image, shape [M, 3]; the edge's vector is
+            (frac_coords[j] + shifts - frac_coords[i]) @ cell.
+        cutoff: Distance (Å) up to which the list is complete while it is not stale.
+        skin: Extra distance (Å) up to which edges were collected.
+        frac_coords: Fractional coordinates when the list was built, shape [N, 3].
+        cell: Cells when the list was built, Å, shape [B, 3, 3].
+    """
+
+    edge_index: Tensor
+    shifts: Tensor
+    cutoff: float
+    skin: float
+    frac_coords: Tensor
+    cell: Tensor
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges of the half list."""
+        return int(self.edge_index.shape[1])
+
+    @cached_property
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """Distinct atom pairs [2, P] and the pair of each edge [M].
+
+        In a small cell many edges join the same two atoms through different images.
+        """
+        if self.n_edges == 0:
+            return self.edge_index, self.edge_index[0]
+        i, j = self.edge_index
+        new = torch.ones_like(i, dtype=torch.bool)
+        new[1:] = (i[1:] != i[:-1]) | (j[1:] != j[:-1])
+        return self.edge_index[:, new], torch.cumsum(new, 0) - 1
+
+    def vectors(self, crystals: Crystals) -> Tensor:
+        """Edge vectors from i to j's image, Å, shape [M, 3]; differentiable."""
+        i, j = self.edge_index
+        frac = (
+            crystals.frac_coords[j] + self.shifts.to(crystals.frac_coords) - crystals.frac_coords[i]
+        )
+        cell = crystals.cell[crystals.system_idx[i]]
+        return (frac.unsqueeze(1) @ cell).squeeze(1)
+
+    def full(self) -> tuple[Tensor, Tensor]:
+        """Both directions of every edge: edge_index [2, 2M] and shifts [2M, 3]."""
+        return (
+            torch.cat([self.edge_index, self.edge_index.flip(0)], dim=1),
+            torch.cat([self.shifts, -self.shifts]),
+        )
+
+    def stale_systems(self, crystals: Crystals) -> Tensor:
+        """Whether a pair may have come within the cutoff unseen, shape [B].
+
+        A crystal that is deformed by F (cell_now = cell_then @ F) and whose atoms then move by at
+        most u brings no pair closer than sigma_min(F) * d - 2 u. The bound is exact, not a guess.
+        """
+        with torch.no_grad():
+            deformation = torch.linalg.solve(self.cell.double(), crystals.cell.double())
+            sigma = torch.linalg.svdvals(deformation)[:, -1]
+            moved = (crystals.frac_coords - self.frac_coords).double()
+            step = (moved.unsqueeze(1) @ crystals.cell.double()[crystals.system_idx]).squeeze(1)
+            distance = step.norm(dim=1)
+            farthest = torch.zeros_like(sigma)
+            farthest.scatter_reduce_(0, crystals.system_idx, distance, "amax")
+            reached: Tensor = sigma * (self.cutoff + self.skin) - 2 * farthest
+            return ~(reached >= self.cutoff)
+
+    def is_stale(self, crystals: Crystals) -> bool:
+        """Whether any crystal of the batch needs a new list."""
+        return bool(self.stale_systems(crystals).any())
+
+
+def neighbor_list(crystals: Crystals, cutoff: float, skin: float = 0.0) -> NeighborList:
+    """Finds all pairs within `cutoff + skin` (Å) of each crystal, periodic images included.
+
+    A crystal with a non-finite or flat cell gets no edges.
+    """
+    frac = crystals.frac_coords.detach().double().cpu().numpy()
+    cell = crystals.cell.detach().double().cpu().numpy()
+    ends = np.cumsum(crystals.counts.cpu().numpy())
+    finder = VesinList(cutoff=cutoff + skin, full_list=False)
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    start = 0
+    for box, end in zip(cell, ends, strict=True):
+        points = frac[start:end]
+        usable = np.isfinite(box).all() and np.isfinite(points).all()
+        if cutoff > 0 and usable and abs(np.linalg.det(box)) > MIN_VOLUME:
+            i, j, shift = finder.compute(points @ box, box, periodic=True, quantities="ijS")
+            parts.append((i.astype(np.int64) + start, j.astype(np.int64) + start, shift))
+        start = int(end)
+    i, j, shift = _join(parts)
+    device = crystals.cell.device
+    return NeighborList(
+        edge_index=torch.as_tensor(np.stack([i, j]), device=device),
+        shifts=torch.as_tensor(shift, device=device),
+        cutoff=cutoff,
+        skin=skin,
+        frac_coords=crystals.frac_coords.detach().clone(),
+        cell=crystals.cell.detach().clone(),
+    )
+
+
+MIN_VOLUME = 1e-3
+"""Cells flatter than this (Å³) have no sensible neighbours."""
+
+
+def _join(
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Concatenates edges, turns them so that i <= j, and sorts them by (i, j)."""
+    if not parts:
+        empty = np.zeros(0, dtype=np.int64)
+        return empty, empty, np.zeros((0, 3), dtype=np.int64)
+    i = np.concatenate([p[0] for p in parts])
+    j = np.concatenate([p[1] for p in parts])
+    shift = np.concatenate([p[2] for p in parts]).astype(np.int64)
+    turned = i > j
+    i, j = np.where(turned, j, i), np.where(turned, i, j)
+    shift = np.where(turned[:, None], -shift, shift)
+    order = np.lexsort((j, i))
+    return i[order], j[order], shift[order]

@@ -1,0 +1,304 @@
+"""Crystals as differentiable variables (arXiv:2410.08562, section 3).
+
+A candidate is described by lattice lengths and angles, coordinates, scores of elements for each
+site, and scores of the neutral combinations of oxidation numbers. Under a combination, a site may
+only hold elements that take its oxidation number, so whatever the scores say, the discrete crystal
+is neutral.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smoacs.chemistry import N_ELEMENTS
+from smoacs.crystals.crystals import Crystals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from smoacs.templates import Template
+
+MIN_ANGLE_FACTOR = 0.05
+"""Lattice angles keep 1 - cos²α - cos²β - cos²γ + 2 cosα cosβ cosγ (the square of the cell's volume
+over abc) above this, so a cell is never flat."""
+
+
+@dataclass(frozen=True)
+class DesignSpace:
+    """Where a batch of candidates may go: templates, side by side, as tensors.
+
+    N sites, B candidates, K combinations at most, E = 98 elements.
+
+    Attributes:
+        frac_coords: Template coordinates, [N, 3].
+        coord_box: Half-width of the allowed displacement, fractional, [N, 3].
+        allowed: Elements of each site under each combination, [N, K, E].
+        radii: Ionic radius of the element at that site under that combination, Å, [N, K, E]; None
+            without roles.
+        roles: Role in the tolerance factor, [N].
+        combination_used: Which combinations exist for a candidate, [B, K].
+        lengths: Template lattice lengths, Å, [B, 3].
+        angles: Template angles, degrees, [B, 3].
+        length_bounds: Å, [B, 2, 3].
+        angle_bounds: Degrees, [B, 2, 3].
+        random_lengths: Whether the lengths start uniform within their bounds, [B].
+        system_idx: [N].
+    """
+
+    frac_coords: Tensor
+    coord_box: Tensor
+    allowed: Tensor
+    radii: Tensor | None
+    roles: Tensor
+    combination_used: Tensor
+    lengths: Tensor
+    angles: Tensor
+    length_bounds: Tensor
+    angle_bounds: Tensor
+    random_lengths: Tensor
+    system_idx: Tensor
+
+    @property
+    def n_systems(self) -> int:
+        """Number of candidates."""
+        return int(self.lengths.shape[0])
+
+    @staticmethod
+    def from_templates(
+        templates: Sequence[Template], device: torch.device | str = "cpu"
+    ) -> DesignSpace:
+        """One candidate for each template of the sequence (a template may come many times)."""
+        k_max = max(t.n_combinations for t in templates)
+        with_radii = all(t.radii is not None for t in templates)
+
+        def floats(arrays: list[np.ndarray]) -> Tensor:
+            return torch.as_tensor(np.concatenate(arrays), dtype=torch.float32, device=device)
+
+        def stacked(arrays: list[np.ndarray]) -> Tensor:
+            return torch.as_tensor(np.stack(arrays), dtype=torch.float32, device=device)
+
+        def per_site(array: np.ndarray) -> np.ndarray:
+            """[K, n, E] -> [n, k_max, E]; missing combinations, never used, repeat the first."""
+            missing = np.repeat(array[:1], k_max - len(array), axis=0)
+            return np.concatenate([array, missing]).transpose(1, 0, 2)
+
+        used = [np.arange(k_max) < t.n_combinations for t in templates]
+        sites = [t.n_sites for t in templates]
+        radii = [per_site(t.radii) for t in templates if t.radii is not None]
+        allowed = np.concatenate([per_site(t.allowed) for t in templates])
+        roles = np.concatenate([t.roles for t in templates]).astype(np.int64)
+        return DesignSpace(
+            frac_coords=floats([t.frac_coords for t in templates]),
+            coord_box=floats([t.coord_box for t in templates]),
+            allowed=torch.as_tensor(allowed, device=device),
+            radii=floats(radii) if with_radii else None,
+            roles=torch.as_tensor(roles, device=device),
+            combination_used=torch.as_tensor(np.stack(used), device=device),
+            lengths=stacked([t.lengths for t in templates]),
+            angles=stacked([t.angles for t in templates]),
+            length_bounds=stacked([t.length_bounds for t in templates]),
+            angle_bounds=stacked([t.angle_bounds for t in templates]),
+            random_lengths=torch.tensor([t.random_lengths for t in templates], device=device),
+            system_idx=torch.as_tensor(np.repeat(np.arange(len(templates)), sites), device=device),
+        )
+
+
+@dataclass(frozen=True)
+class SoftCrystals:
+    """The variables of a batch of candidates; leaves that an optimiser moves in place.
+
+    Attributes:
+        space: Where the candidates may go.
+        lengths: Lattice lengths over the longest starting length of the batch, [B, 3].
+        angles: Lattice angles, scaled so that 0 is the lower and 1 the upper bound, [B, 3].
+        displacements: Fractional displacements from the template's coordinates, [N, 3].
+        element_scores: P, [N, E].
+        combination_scores: w, [B, K].
+        length_unit: Å per unit of `lengths`: the longest starting length of the batch.
+    """
+
+    space: DesignSpace
+    lengths: Tensor
+    angles: Tensor
+    displacements: Tensor
+    element_scores: Tensor
+    combination_scores: Tensor
+    length_unit: float
+
+    @staticmethod
+    def start(
+        space: DesignSpace,
+        generator: torch.Generator,
+        *,
+        score_noise: float = 0.0,
+        combination_noise: float = 0.0,
+    ) -> SoftCrystals:
+        """Candidates at the template, lengths drawn uniformly where the template asks for it.
+
+        Element scores start at 1/E and combination scores at 1, plus normal noise of the given
+        standard deviations.
+        """
+        low, high = space.length_bounds.unbind(1)
+        drawn = low + (high - low) * torch.rand(low.shape, generator=generator).to(low)
+        lengths = torch.where(space.random_lengths[:, None], drawn, space.lengths)
+        unit = float(lengths.max())
+        span = space.angle_bounds[:, 1] - space.angle_bounds[:, 0]
+        angles = (space.angles - space.angle_bounds[:, 0]) / span.clamp(min=1e-6)
+        scores_shape = (space.frac_coords.shape[0], N_ELEMENTS)
+        scores = score_noise * torch.randn(scores_shape, generator=generator)
+        weights = combination_noise * torch.randn(
+            tuple(space.combination_used.shape), generator=generator
+        )
+        return SoftCrystals(
+            space=space,
+            lengths=(lengths / unit).requires_grad_(),
+            angles=angles.clone().requires_grad_(),
+            displacements=torch.zeros_like(space.frac_coords).requires_grad_(),
+            element_scores=(1.0 / N_ELEMENTS + scores.to(lengths)).requires_grad_(),
+            combination_scores=(1.0 + weights.to(lengths)).requires_grad_(),
+            length_unit=unit,
+        )
+
+    def cell_parameters(self) -> tuple[Tensor, Tensor]:
+        """Lattice lengths (Å) and angles (degrees), each [B, 3]."""
+        low, high = self.space.angle_bounds.unbind(1)
+        return self.lengths * self.length_unit, low + (high - low) * self.angles
+
+    def element_probs(
+        self, temperature: float, *, second_softmax: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Element distribution of each site, [N, E], and its expected ionic radius, Å, [N].
+
+        A forbidden element has probability exactly 0, and its score gradient exactly 0.
+
+        Args:
+            temperature: T of the softmaxes.
+            second_softmax: Sharpen the mixture over combinations by one more softmax, as the paper
+                does; else the mixture itself is the distribution.
+        """
+        space = self.space
+        scores = (self.element_scores / temperature).unsqueeze(1)
+        q = torch.softmax(scores.masked_fill(~space.allowed, -torch.inf), dim=2)
+        weights = (self.combination_scores / temperature).masked_fill(
+            ~space.combination_used, -torch.inf
+        )
+        v = torch.softmax(weights, dim=1)[space.system_idx]
+        mixture = torch.einsum("nk,nke->ne", v, q)
+        radii = None if space.radii is None else torch.einsum("nk,nke,nke->n", v, q, space.radii)
+        if second_softmax:
+            possible = (space.allowed & space.combination_used[space.system_idx, :, None]).any(1)
+            mixture = torch.softmax(
+                (mixture / temperature).masked_fill(~possible, -torch.inf), dim=1
+            )
+        return mixture, radii
+
+    def crystals(self, temperature: float, *, second_softmax: bool = False) -> Crystals:
+        """The soft crystals at one temperature; differentiable in all variables."""
+        probs, radii = self.element_probs(temperature, second_softmax=second_softmax)
+        return self._with_species(probs, radii)
+
+    def hard_crystals(self, combination: Tensor, elements: Tensor) -> Crystals:
+        """One-hot crystals with the given combination [B] and elements [N] (int64)."""
+        probs = torch.nn.functional.one_hot(elements, N_ELEMENTS).to(self.lengths)
+        return self._with_species(probs, self.radii_of(combination, elements))
+
+    def radii_of(self, combination: Tensor, elements: Tensor) -> Tensor | None:
+        """Ionic radius of each site's element under the candidate's combination, Å, [N]."""
+        if self.space.radii is None:
+            return None
+        site = torch.arange(len(elements), device=elements.device)
+        return self.space.radii[site, combination[self.space.system_idx], elements]
+
+    def discretise(self) -> tuple[Tensor, Tensor]:
+        """Most probable combination of each candidate [B], then the best element of each site [N].
+
+        The combination comes first: taking the best element of the mixture could mix two
+        combinations and break neutrality.
+        """
+        with torch.no_grad():
+            used = self.space.combination_used
+            combination = self.combination_scores.masked_fill(~used, -torch.inf).argmax(1)
+            allowed = self.allowed_under(combination)
+            return combination, self.element_scores.masked_fill(~allowed, -torch.inf).argmax(1)
+
+    def allowed_under(self, combination: Tensor) -> Tensor:
+        """Elements that each site may hold under its candidate's combination, [N, E]."""
+        site = torch.arange(len(self.space.system_idx), device=combination.device)
+        return self.space.allowed[site, combination[self.space.system_idx]]
+
+    def copy_systems(self, source: Tensor) -> None:
+        """Overwrite each candidate by candidate source[b] ([B]), in place; all of one size."""
+        n = self.space.n_systems
+        with torch.no_grad():
+            for tensor in (self.lengths, self.angles, self.combination_scores):
+                tensor.copy_(tensor[source])
+            for tensor in (self.displacements, self.element_scores):
+                rows = tensor.view(n, -1, tensor.shape[1])
+                rows.copy_(rows[source])
+
+    def project(self) -> None:
+        """Moves lattice and coordinates back into their bounds, in place and outside the graph."""
+        with torch.no_grad():
+            bounds = self.space.length_bounds / self.length_unit
+            self.lengths.copy_(self.lengths.clamp(bounds[:, 0], bounds[:, 1]))
+            self.angles.clamp_(0.0, 1.0)
+            self._open_flat_cells()
+            box = self.space.coord_box
+            self.displacements.copy_(self.displacements.clamp(-box, box))
+
+    def _open_flat_cells(self) -> None:
+        """Halves the way from the template's angles until each cell has volume."""
+        low, high = self.space.angle_bounds.unbind(1)
+        start = (self.space.angles - low) / (high - low).clamp(min=1e-6)
+        for _ in range(20):
+            flat = angle_factor(low + (high - low) * self.angles) < MIN_ANGLE_FACTOR
+            if not flat.any():
+                return
+            half = 0.5 * (self.angles + start)
+            self.angles.copy_(torch.where(flat[:, None], half, self.angles))
+
+    def _with_species(self, probs: Tensor, radii: Tensor | None) -> Crystals:
+        lengths, angles = self.cell_parameters()
+        return Crystals(
+            species_probs=probs,
+            frac_coords=self.space.frac_coords + self.displacements,
+            cell=cell_from_parameters(lengths, angles),
+            system_idx=self.space.system_idx,
+            ionic_radii=radii,
+            site_roles=None if radii is None else self.space.roles,
+        )
+
+
+def angle_factor(angles: Tensor) -> Tensor:
+    """Square of the volume over abc, [B], of cells with the given angles (degrees, [B, 3])."""
+    cos = torch.cos(torch.deg2rad(angles))
+    return 1 - (cos * cos).sum(1) + 2 * cos.prod(1)
+
+
+def cell_from_parameters(lengths: Tensor, angles: Tensor) -> Tensor:
+    """Lattice vectors as rows, Å, [B, 3, 3]: a along x, b in the xy plane.
+
+    Args:
+        lengths: a, b, c in Å, [B, 3].
+        angles: α, β, γ in degrees, [B, 3], with a positive `angle_factor`.
+    """
+    a, b, c = lengths.unbind(1)
+    cos = torch.cos(torch.deg2rad(angles))
+    cos = torch.where(angles == 90.0, torch.zeros_like(cos), cos)  # noqa: PLR2004  (exactly square)
+    ca, cb, cg = cos.unbind(1)
+    sg = torch.sin(torch.deg2rad(angles[:, 2]))
+    zero = torch.zeros_like(a)
+    cy = (ca - cb * cg) / sg
+    cz = torch.sqrt(angle_factor(angles)) / sg
+    cz = torch.where((angles == 90.0).all(1), torch.ones_like(cz), cz)  # noqa: PLR2004
+    rows = [
+        torch.stack([a, zero, zero], 1),
+        torch.stack([b * cg, b * sg, zero], 1),
+        torch.stack([c * cb, c * cy, c * cz], 1),
+    ]
+    return torch.stack(rows, 1)
