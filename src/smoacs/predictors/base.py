@@ -1,0 +1,105 @@
+"""What a predictor is: named properties of a batch of crystals, differentiable in everything."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smoacs.crystals import Crystals, NeighborList, neighbor_list
+from smoacs.errors import InputError
+from smoacs.predictors.properties import physical
+
+ATOMS_PER_CHUNK = 2000
+"""Crystals are evaluated in chunks of about this many atoms, which bounds memory."""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """Maps crystals to properties.
+
+    A descriptor (tolerance factor, density) is the same thing without weights and with cutoff 0.
+    """
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """Unit of each property, by name."""
+        ...
+
+    @property
+    def cutoff(self) -> float:
+        """Distance (Å) up to which neighbours are needed."""
+        ...
+
+    @property
+    def elements(self) -> frozenset[str]:
+        """Symbols of the elements it can judge."""
+        ...
+
+    def __call__(self, crystals: Crystals, neighbors: NeighborList) -> dict[str, Tensor]:
+        """Return each property's raw value for each crystal, shape [B].
+
+        Must be differentiable in species_probs, frac_coords and cell. Raw means before the limits
+        of `smoacs.predictors.properties.physical`.
+
+        Args:
+            crystals: Any number of crystals of any sizes, real or soft.
+            neighbors: Complete up to `cutoff`.
+        """
+        ...
+
+
+class CombinedPredictor:
+    """Several predictors as one; each property comes from the first that has it."""
+
+    def __init__(self, parts: Sequence[Predictor]) -> None:
+        """Take the predictors in order of preference.
+
+        Raises:
+            InputError: If two of them give one property in different units.
+        """
+        self.parts = tuple(parts)
+        self.properties: dict[str, str] = {}
+        for part in self.parts:
+            for name, unit in part.properties.items():
+                if self.properties.setdefault(name, unit) != unit:
+                    msg = f"two predictors give {name}, in {self.properties[name]} and in {unit}"
+                    raise InputError(msg)
+        self.cutoff = max(part.cutoff for part in self.parts)
+        self.elements = frozenset.intersection(*(part.elements for part in self.parts))
+
+    def __call__(self, crystals: Crystals, neighbors: NeighborList) -> dict[str, Tensor]:
+        """Return all properties, each [B]."""
+        out: dict[str, Tensor] = {}
+        for part in reversed(self.parts):
+            out.update(part(crystals, neighbors))
+        return {name: out[name] for name in self.properties}
+
+
+def evaluate(predictor: Predictor, crystals: Crystals) -> dict[str, NDArray[np.float64]]:
+    """Evaluate crystals in chunks, without gradients, as users see the values.
+
+    Returns:
+        For each property its values in its unit, shape [B].
+    """
+    results: dict[str, list[NDArray[np.float64]]] = {name: [] for name in predictor.properties}
+    for systems in chunk_systems(crystals.counts, ATOMS_PER_CHUNK):
+        part = crystals.select(systems)
+        with torch.no_grad():
+            out = predictor(part, neighbor_list(part, predictor.cutoff))
+        for name, values in results.items():
+            values.append(physical(name, out[name].double().cpu().numpy()))
+    return {name: np.concatenate(values) for name, values in results.items()}
+
+
+def chunk_systems(counts: Tensor, atoms_per_chunk: int) -> list[Tensor]:
+    """Split B crystals with `counts` atoms [B] into runs of about `atoms_per_chunk` atoms.
+
+    Returns:
+        Indices of the crystals of each chunk; every crystal once, in order.
+    """
+    before = torch.cumsum(counts, 0) - counts
+    chunk = before // atoms_per_chunk
+    return [torch.nonzero(chunk == c).flatten() for c in torch.unique(chunk)]

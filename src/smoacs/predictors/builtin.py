@@ -1,0 +1,87 @@
+"""The built-in predictor: a network with its weights, as a `Predictor`."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smoacs.crystals import Crystals, NeighborList
+from smoacs.errors import InputError
+from smoacs.predictors.network import Network
+from smoacs.predictors.storage import WeightsHeader, read_weights
+
+BUILTIN = "mp2018"
+"""Name of the weights in the package that are used unless others are asked for."""
+
+SPREAD_SUFFIX = ".std"
+
+
+class NetworkPredictor:
+    """Mean of an ensemble of networks, and the spread of its members as `name.std`."""
+
+    def __init__(self, network: Network, header: WeightsHeader, formulas: Tensor) -> None:
+        """Take what `read_weights` returns."""
+        self.network = network.eval().requires_grad_(requires_grad=False)
+        self.header = header
+        self.cutoff = header.settings.cutoff
+        self.elements = frozenset(header.elements)
+        self.properties: Mapping[str, str] = dict(header.properties)
+        if header.settings.members > 1:
+            spreads = {name + SPREAD_SUFFIX: unit for name, unit in header.properties.items()}
+            self.properties = {**header.properties, **spreads}
+        self._formulas = formulas.numpy()
+
+    def __call__(self, crystals: Crystals, neighbors: NeighborList) -> dict[str, Tensor]:
+        """Return every property, each [B], in the weights' precision."""
+        weight = self.network.embedding
+        values = self.network(crystals.to(weight.device, weight.dtype), neighbors)
+        mean = values.mean(0)
+        names = self.network.properties
+        out = {name: mean[:, k] for k, name in enumerate(names)}
+        if values.shape[0] > 1:
+            variance = ((values - mean) ** 2).sum(0) / (values.shape[0] - 1)
+            spread = torch.sqrt(variance + 1e-12)
+            out |= {name + SPREAD_SUFFIX: spread[:, k] for k, name in enumerate(names)}
+        return out
+
+    def knows_formula(self, reduced_formula: str) -> bool:
+        """Whether the training data hold a crystal of this reduced formula."""
+        key = formula_hash(reduced_formula)
+        place = int(np.searchsorted(self._formulas, key))
+        return place < len(self._formulas) and int(self._formulas[place]) == key
+
+
+def formula_hash(reduced_formula: str) -> int:
+    """A stable 63-bit hash of a reduced formula (blake2b)."""
+    digest = hashlib.blake2b(reduced_formula.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def builtin_names() -> list[str]:
+    """Names of the weights inside the package."""
+    folder = files("smoacs.predictors") / "weights"
+    names = [f.name for f in folder.iterdir() if f.name.endswith(".safetensors")]
+    return sorted(name.removesuffix(".safetensors") for name in names)
+
+
+def load_network(name_or_path: str) -> NetworkPredictor:
+    """Load weights by the name of built-in ones, or from a file.
+
+    Raises:
+        InputError: If there is neither, or the file is not one of ours.
+    """
+    if name_or_path in builtin_names():
+        resource = files("smoacs.predictors") / "weights" / f"{name_or_path}.safetensors"
+        with as_file(resource) as path:
+            return NetworkPredictor(*read_weights(path))
+    if not Path(name_or_path).is_file():
+        msg = (
+            f"there is no predictor {name_or_path!r}: name a weights file, or one of "
+            f"{', '.join(builtin_names())}"
+        )
+        raise InputError(msg)
+    return NetworkPredictor(*read_weights(Path(name_or_path)))

@@ -1,0 +1,75 @@
+"""Properties that need no weights."""
+
+from collections.abc import Mapping
+
+import torch
+from pymatgen.core import Element
+from torch import Tensor
+
+from smoacs.chemistry import ELEMENTS
+from smoacs.crystals import Crystals, NeighborList
+from smoacs.predictors.properties import PROPERTIES
+
+GRAMS_PER_CM3 = 1.66053906892
+"""One dalton per Å³ in g/cm³ (CODATA 2022)."""
+
+ALL_ELEMENTS = frozenset(ELEMENTS)
+
+
+class ToleranceFactor:
+    """Goldschmidt's t = (r_A + r_X) / (√2 (r_B + r_X)).
+
+    V. M. Goldschmidt, Naturwissenschaften 14, 477 (1926). Radii are averaged over all sites of one
+    role, as in arXiv:2410.08562. NaN for crystals whose sites have no roles or radii.
+    """
+
+    properties: Mapping[str, str] = {"tolerance_factor": PROPERTIES["tolerance_factor"].unit}
+    cutoff = 0.0
+    elements = ALL_ELEMENTS
+
+    def __call__(self, crystals: Crystals, neighbors: NeighborList) -> dict[str, Tensor]:
+        """Return the tolerance factor, [B]."""
+        del neighbors
+        if crystals.ionic_radii is None or crystals.site_roles is None:
+            nan = crystals.cell.new_full((crystals.n_systems,), torch.nan)
+            return {"tolerance_factor": nan}
+        a, b, x = (_mean_radius(crystals, role) for role in range(3))
+        return {"tolerance_factor": (a + x) / (2**0.5 * (b + x))}
+
+
+def _mean_radius(crystals: Crystals, role: int) -> Tensor:
+    """Mean ionic radius (Å) over the sites of one role, [B]; NaN where there is none."""
+    if crystals.ionic_radii is None or crystals.site_roles is None:
+        msg = "crystals carry no ionic radii"
+        raise ValueError(msg)
+    site = crystals.site_roles == role
+    index = crystals.system_idx[site]
+    zeros = crystals.ionic_radii.new_zeros(crystals.n_systems)
+    total = zeros.index_add(0, index, crystals.ionic_radii[site])
+    count = zeros.index_add(0, index, torch.ones_like(crystals.ionic_radii[site]))
+    return total / count
+
+
+class Density:
+    """Mass density and volume per atom."""
+
+    properties: Mapping[str, str] = {
+        name: PROPERTIES[name].unit for name in ("density", "volume_per_atom")
+    }
+    cutoff = 0.0
+    elements = ALL_ELEMENTS
+
+    def __init__(self) -> None:
+        """Look up the atomic masses (Da)."""
+        self._masses = torch.tensor([float(Element(symbol).atomic_mass) for symbol in ELEMENTS])
+
+    def __call__(self, crystals: Crystals, neighbors: NeighborList) -> dict[str, Tensor]:
+        """Return the density and the volume per atom, each [B]."""
+        del neighbors
+        volume = crystals.volume
+        mass = crystals.species_probs @ self._masses.to(crystals.species_probs)
+        total = torch.zeros_like(volume).index_add(0, crystals.system_idx, mass)
+        return {
+            "density": GRAMS_PER_CM3 * total / volume,
+            "volume_per_atom": volume / crystals.counts,
+        }

@@ -1,0 +1,291 @@
+"""The built-in network: one smooth message-passing trunk for several properties.
+
+Soft species enter as probability-weighted embeddings. Messages are linear in functions of the edge
+vector (radial Gaussians times spherical harmonics of degree 0, 1 and 2, under a smooth cutoff), as
+in the atomic cluster expansion (R. Drautz, Phys. Rev. B 99, 014104 (2019)) and SchNet (K. Schütt et
+al., J. Chem. Phys. 148, 241722 (2018)). Being linear, all images of one pair of atoms can be summed
+before the channels come in: in a small cell that saves an order of magnitude. Invariants of degree
+2 and 3 of the summed moments carry the angles.
+
+All parameters have a leading member axis, so an ensemble is one batched pass that shares the
+geometry.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from ase.data import covalent_radii
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from smoacs.chemistry import N_ELEMENTS
+
+if TYPE_CHECKING:
+    from smoacs.crystals import Crystals, NeighborList
+
+REPULSION_ONSET = 0.62
+"""Atoms closer than this share of the sum of their covalent radii repel (no relaxed crystal has
+such a pair), whatever the network says."""
+
+REPULSION_STRENGTH = 100.0
+"""eV, times (onset - ratio)² for each pair."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Sizes of the network; stored in the header of the weights."""
+
+    cutoff: float = 5.0
+    channels: int = 128
+    moment_channels: int = 16
+    hidden: int = 256
+    layers: int = 3
+    radial: int = 16
+    moment_radial: int = 8
+    attention_heads: int = 4
+    members: int = 1
+
+
+class MemberLinear(nn.Module):
+    """A linear layer for each member: [M, n, a] -> [M, n, b]."""
+
+    def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool = True) -> None:
+        super().__init__()
+        bound = 1.0 / math.sqrt(n_in)
+        self.weight = nn.Parameter(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(members, 1, n_out)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply each member's weights: [M, n, a] (or [n, a], shared) -> [M, n, b]."""
+        if self.bias is None:
+            return x @ self.weight
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class MemberMLP(nn.Module):
+    """Linear, SiLU, linear, for each member."""
+
+    def __init__(self, members: int, n_in: int, hidden: int, n_out: int) -> None:
+        super().__init__()
+        self.first = MemberLinear(members, n_in, hidden)
+        self.second = MemberLinear(members, hidden, n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [M, n, n_in] to [M, n, n_out]."""
+        out: Tensor = self.second(F.silu(self.first(x)))
+        return out
+
+
+@dataclass(frozen=True)
+class PairGeometry:
+    """Radial functions times spherical harmonics, summed over the images of each atom pair.
+
+    Attributes:
+        index: Atoms i <= j of each pair, [2, P].
+        scalar: Degree 0, [P, K0].
+        moments: Degrees 1 (three components) and 2 (five), component first so that products with
+            channels run over contiguous memory, [8, P, K1].
+        repulsion: Energy of overlapping atoms, eV per atom of each crystal, [B].
+    """
+
+    index: Tensor
+    scalar: Tensor
+    moments: Tensor
+    repulsion: Tensor
+
+
+def harmonics(unit: Tensor) -> Tensor:
+    """Real spherical harmonics of degree 1 and 2 of unit vectors [M, 3], up to a factor: [M, 8]."""
+    x, y, z = unit.unbind(1)
+    r3 = math.sqrt(3.0)
+    return torch.stack(
+        [
+            x,
+            y,
+            z,
+            r3 * x * y,
+            r3 * y * z,
+            0.5 * (3 * z * z - 1),
+            r3 * x * z,
+            0.5 * r3 * (x * x - y * y),
+        ],
+        dim=1,
+    )
+
+
+class Geometry(nn.Module):
+    """From crystals to pair features; no parameters."""
+
+    centers: Tensor
+    m_centers: Tensor
+    covalent_radii: Tensor
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.cutoff = settings.cutoff
+        self.register_buffer("centers", torch.linspace(0.8, settings.cutoff, settings.radial))
+        moment_centers = torch.linspace(0.8, settings.cutoff, settings.moment_radial)
+        self.register_buffer("m_centers", moment_centers)
+        radii = torch.tensor(covalent_radii[1 : N_ELEMENTS + 1], dtype=torch.float32)
+        self.register_buffer("covalent_radii", radii, persistent=False)
+
+    def forward(self, crystals: Crystals, neighbors: NeighborList) -> PairGeometry:
+        """Compute the pair features of all crystals."""
+        index, pair = neighbors.pairs
+        vectors = neighbors.vectors(crystals)
+        distance = torch.sqrt((vectors * vectors).sum(1) + 1e-12)
+        envelope = torch.where(
+            distance < self.cutoff, 0.5 * (torch.cos(distance * (math.pi / self.cutoff)) + 1), 0.0
+        )
+        scalar = _gaussians(distance, self.centers, envelope)
+        radial = _gaussians(distance, self.m_centers, envelope)
+        angular = harmonics(vectors / distance[:, None])
+        moments = (angular[:, :, None] * radial[:, None, :]).flatten(1)
+        n_pairs = index.shape[1]
+        return PairGeometry(
+            index=index,
+            scalar=scalar.new_zeros(n_pairs, scalar.shape[1]).index_add(0, pair, scalar),
+            moments=moments.new_zeros(n_pairs, moments.shape[1])
+            .index_add(0, pair, moments)
+            .unflatten(1, (8, -1))
+            .transpose(0, 1)
+            .contiguous(),
+            repulsion=self._repulsion(crystals, neighbors, distance),
+        )
+
+    def _repulsion(self, crystals: Crystals, neighbors: NeighborList, distance: Tensor) -> Tensor:
+        radius = crystals.species_probs @ self.covalent_radii.to(distance)
+        i, j = neighbors.edge_index
+        ratio = distance / (radius[i] + radius[j])
+        energy = REPULSION_STRENGTH * torch.relu(REPULSION_ONSET - ratio) ** 2
+        total = energy.new_zeros(crystals.n_systems).index_add(0, crystals.system_idx[i], energy)
+        return total / crystals.counts
+
+
+def _gaussians(distance: Tensor, centers: Tensor, envelope: Tensor) -> Tensor:
+    width = centers[1] - centers[0]
+    return torch.exp(-0.5 * ((distance[:, None] - centers) / width) ** 2) * envelope[:, None]
+
+
+class Interaction(nn.Module):
+    """One round of messages and the update of the atoms' features."""
+
+    sign: Tensor
+
+    def __init__(self, s: NetworkSettings) -> None:
+        super().__init__()
+        m, c, c1 = s.members, s.channels, s.moment_channels
+        self.filter = MemberLinear(m, s.radial, c, bias=False)
+        self.filter1 = MemberLinear(m, s.moment_radial, c1, bias=False)
+        self.filter2 = MemberLinear(m, s.moment_radial, c1, bias=False)
+        self.send = MemberLinear(m, c, c + c1)
+        self.mix1 = MemberLinear(m, c1, c1, bias=False)
+        self.mix2 = MemberLinear(m, c1, c1, bias=False)
+        self.update = MemberMLP(m, 2 * c + 3 * c1, s.hidden, c)
+        self.c1 = c1
+        sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
+        self.register_buffer("sign", sign[:, None, None], persistent=False)
+
+    def forward(self, h: Tensor, geometry: PairGeometry) -> Tensor:
+        """Update the atoms' features, [M, N, C]."""
+        i, j = geometry.index
+        m, n, c = h.shape
+        sent, sent1 = self.send(h).split([c, self.c1], dim=2)
+        w = self.filter(geometry.scalar.expand(m, -1, -1))
+        a0 = torch.zeros_like(h).index_add(1, i, w * sent[:, j]).index_add(1, j, w * sent[:, i])
+        w1 = torch.cat(
+            [
+                geometry.moments[:3] @ self.filter1.weight.unsqueeze(1),
+                geometry.moments[3:] @ self.filter2.weight.unsqueeze(1),
+            ],
+            dim=1,
+        )
+        a = h.new_zeros(m, 8, n, self.c1)
+        a = a.index_add(2, i, w1 * sent1[:, j].unsqueeze(1))
+        a = a.index_add(2, j, w1 * self.sign * sent1[:, i].unsqueeze(1))
+        x = torch.cat([h, torch.asinh(a0), self._invariants(a)], dim=2)
+        out: Tensor = h + self.update(F.layer_norm(x, x.shape[-1:]))
+        return out
+
+    def _invariants(self, a: Tensor) -> Tensor:
+        """Two invariants of degree 2 and one of degree 3 per channel, squashed, [M, N, 3 c1]."""
+        a1, a2 = a[:, :3], a[:, 3:]
+        b1 = a1 @ self.mix1.weight.unsqueeze(1)
+        b2 = a2 @ self.mix2.weight.unsqueeze(1)
+        dot1 = (a1 * b1).sum(1)
+        dot2 = (a2 * b2).sum(1)
+        x, y, z = b1.unbind(1)
+        r3 = math.sqrt(3.0)
+        cubic = (
+            a2[:, 0] * (r3 * x * y)
+            + a2[:, 1] * (r3 * y * z)
+            + a2[:, 2] * (0.5 * (2 * z * z - x * x - y * y))
+            + a2[:, 3] * (r3 * x * z)
+            + a2[:, 4] * (0.5 * r3 * (x * x - y * y))
+        )
+        return torch.asinh(torch.cat([dot1, dot2, cubic], dim=2))
+
+
+class Pooling(nn.Module):
+    """Mean and attention-weighted means over each crystal's atoms: [M, N, C] -> [M, B, n_out]."""
+
+    def __init__(self, s: NetworkSettings) -> None:
+        super().__init__()
+        self.score = MemberLinear(s.members, s.channels, s.attention_heads)
+        self.n_out = s.channels * (1 + s.attention_heads)
+
+    def forward(self, h: Tensor, system_idx: Tensor, counts: Tensor) -> Tensor:
+        """Pool the features [M, N, C] of each crystal: [M, B, n_out]."""
+        m, _, c = h.shape
+        b = counts.shape[0]
+        weight = torch.exp(5.0 * torch.tanh(self.score(h) / 5.0))
+        norm = weight.new_zeros(m, b, weight.shape[2]).index_add(1, system_idx, weight)
+        weighted = (weight.unsqueeze(3) * h.unsqueeze(2)).flatten(2)
+        attended = weighted.new_zeros(m, b, weighted.shape[2]).index_add(1, system_idx, weighted)
+        attended = attended.unflatten(2, (-1, c)) / norm.unsqueeze(3)
+        mean = h.new_zeros(m, b, c).index_add(1, system_idx, h) / counts[:, None]
+        return torch.cat([mean, attended.flatten(2)], dim=2)
+
+
+class Network(nn.Module):
+    """Properties of crystals, for each member of the ensemble."""
+
+    scale: Tensor
+    pooled: Tensor
+    repelled: Tensor
+
+    def __init__(self, settings: NetworkSettings, properties: tuple[str, ...]) -> None:
+        super().__init__()
+        s = settings
+        self.settings = s
+        self.properties = properties
+        self.geometry = Geometry(s)
+        self.embedding = nn.Parameter(0.5 * torch.randn(s.members, N_ELEMENTS, s.channels))
+        self.interactions = nn.ModuleList(Interaction(s) for _ in range(s.layers))
+        self.pooling = Pooling(s)
+        self.site_head = MemberMLP(s.members, s.channels, s.hidden // 2, len(properties))
+        self.pool_head = MemberMLP(s.members, self.pooling.n_out, s.hidden // 2, len(properties))
+        self.element_shift = nn.Parameter(torch.zeros(s.members, N_ELEMENTS, len(properties)))
+        self.register_buffer("scale", torch.ones(len(properties)))
+        local = [1.0 if p == "formation_energy" else 0.0 for p in properties]
+        repelled = [float(p in {"formation_energy", "energy_above_hull"}) for p in properties]
+        self.register_buffer("pooled", 1.0 - torch.tensor(local), persistent=False)
+        self.register_buffer("repelled", torch.tensor(repelled), persistent=False)
+
+    def forward(self, crystals: Crystals, neighbors: NeighborList) -> Tensor:
+        """Property values, [M, B, properties], in their units; the energy is a sum over atoms."""
+        geometry = self.geometry(crystals, neighbors)
+        h = crystals.species_probs @ self.embedding
+        for interaction in self.interactions:
+            h = interaction(h, geometry)
+        counts = crystals.counts
+        shape = (h.shape[0], counts.shape[0], len(self.properties))
+        site = self.site_head(h) * self.scale + crystals.species_probs @ self.element_shift
+        total = site.new_zeros(shape).index_add(1, crystals.system_idx, site) / counts[:, None]
+        pooled = self.pool_head(self.pooling(h, crystals.system_idx, counts)) * self.scale
+        values: Tensor = total + pooled * self.pooled + geometry.repulsion[:, None] * self.repelled
+        return values

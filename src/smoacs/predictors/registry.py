@@ -1,0 +1,64 @@
+"""Finding predictors by name: built-in weights, weights files, and plug-ins (entry points).
+
+A package adds a predictor by an entry point in the group `smoacs.predictors` that names a callable
+taking the device (`"cpu"`, `"cuda"`) and returning a `Predictor`.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+
+import torch
+
+from smoacs.errors import InputError
+from smoacs.predictors.base import CombinedPredictor, Predictor
+from smoacs.predictors.builtin import BUILTIN, builtin_names, load_network
+from smoacs.predictors.descriptors import Density, ToleranceFactor
+
+GROUP = "smoacs.predictors"
+
+
+def installed_predictors() -> list[str]:
+    """Names that `load_predictor` knows: built-in weights first, then plug-ins."""
+    return [*builtin_names(), *sorted(p.name for p in _plugins())]
+
+
+def load_predictor(name_or_path: str | None = None, device: str = "auto") -> CombinedPredictor:
+    """Load a predictor by name or weights file, together with the descriptors.
+
+    Args:
+        name_or_path: Name of built-in weights or of a plug-in, or a weights file; None for the
+            built-in default.
+        device: A torch device, or "auto".
+
+    Raises:
+        InputError: If there is no such predictor, or no such device.
+    """
+    name = BUILTIN if name_or_path is None else name_or_path
+    place = resolve_device(device)
+    plugin = next((p for p in _plugins() if p.name == name), None)
+    main: Predictor
+    if plugin is not None:
+        main = plugin.load()(str(place))
+    else:
+        main = load_network(name)
+        main.network.to(place)
+    return CombinedPredictor([main, ToleranceFactor(), Density()])
+
+
+def resolve_device(device: str) -> torch.device:
+    """The torch device of a name; "auto" takes a GPU if there is one.
+
+    Raises:
+        InputError: If the name is no device, or the device is not there.
+    """
+    if device == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f'device "{device}" is not here: give "auto", "cpu" or a GPU') from error
+    return place
+
+
+def _plugins() -> list[EntryPoint]:
+    return list(entry_points(group=GROUP))

@@ -1,0 +1,130 @@
+"""Weights on disk: safetensors with a JSON header; nothing is ever unpickled.
+
+The header's `smoacs` entry says what the file is: format version, sizes of the network, properties
+and units, elements, training data and errors on held-out crystals.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from smoacs.errors import InputError
+from smoacs.predictors.network import Network, NetworkSettings
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsHeader:
+    """What a weights file says about itself.
+
+    Attributes:
+        name: Name of the predictor.
+        settings: Sizes of the network.
+        properties: Unit of each property, in the order of the network's outputs.
+        elements: Symbols of the elements in the training data.
+        training_data: Sources and licences, in words.
+        metrics: Held-out errors: property -> {"mae": ..., "n": ...} in the property's unit.
+    """
+
+    name: str
+    settings: NetworkSettings
+    properties: Mapping[str, str]
+    elements: tuple[str, ...]
+    training_data: tuple[str, ...] = ()
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: Tensor) -> None:
+    """Write a weights file, in one step so that no half file is ever seen.
+
+    Args:
+        path: Where to.
+        network: Its parameters and buffers are written.
+        header: What the file says about itself.
+        formulas: Hashes of the reduced formulas in the training data, sorted, int64.
+    """
+    tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    tensors["training_formulas"] = formulas
+    meta = json.dumps({"format": FORMAT, **asdict(header)})
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(save(tensors, metadata={"smoacs": meta}))
+    temporary.replace(path)
+
+
+def read_weights(path: Path) -> tuple[Network, WeightsHeader, Tensor]:
+    """Read a weights file.
+
+    Returns:
+        The network, its header, and the sorted hashes of the formulas in its training data.
+
+    Raises:
+        InputError: If the file is missing, is no safetensors file, was not written by smoacs, or
+            does not fit the network that it describes.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = (file.metadata() or {}).get("smoacs")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        msg = f"there is no weights file {path}"
+        raise InputError(msg) from error
+    except (SafetensorError, OSError) as error:
+        msg = f"{path} is not a readable safetensors file: {error}"
+        raise InputError(msg) from error
+    if meta is None:
+        msg = f"{path} was not written by smoacs: its header has no `smoacs` entry"
+        raise InputError(msg)
+    try:
+        header = _parse(json.loads(meta))
+        formulas = tensors.pop("training_formulas")
+        network = Network(header.settings, tuple(header.properties))
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        msg = f"the weights in {path} do not fit their header: {str(error).splitlines()[0]}"
+        raise InputError(msg) from error
+    return network, header, formulas
+
+
+def _parse(meta: dict[str, Any]) -> WeightsHeader:
+    if meta.pop("format") != FORMAT:
+        msg = f"unknown format, this version reads format {FORMAT}"
+        raise ValueError(msg)
+    meta["settings"] = NetworkSettings(**meta["settings"])
+    meta["elements"] = tuple(meta["elements"])
+    meta["training_data"] = tuple(meta["training_data"])
+    return WeightsHeader(**meta)
+
+
+def stack_members(networks: list[Network]) -> Network:
+    """One network whose members are the given ones'.
+
+    Raises:
+        InputError: If they differ in size or properties.
+    """
+    first = networks[0]
+    if any(n.properties != first.properties for n in networks):
+        msg = "members of an ensemble must have the same properties"
+        raise InputError(msg)
+    members = sum(n.settings.members for n in networks)
+    settings = NetworkSettings(**{**asdict(first.settings), "members": members})
+    if any(asdict(n.settings) | {"members": members} != asdict(settings) for n in networks):
+        msg = "members of an ensemble must have the same sizes"
+        raise InputError(msg)
+    stacked = Network(settings, first.properties)
+    parameters = {name for name, _ in first.named_parameters()}
+    states = [n.state_dict() for n in networks]
+    stacked.load_state_dict(
+        {
+            key: torch.cat([s[key] for s in states]) if key in parameters else value
+            for key, value in states[0].items()
+        }
+    )
+    return stacked
