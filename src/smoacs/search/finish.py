@@ -1,0 +1,271 @@
+"""The discrete stage: elements are frozen, geometry is polished, single sites are swapped.
+
+Every candidate climbs on its own: from its best crystal so far it tries a swap that the gradient
+proposes, polishes the geometry for a few steps, and keeps the result if it is better. A candidate
+rests when it succeeds with a composition that no other has; one that succeeds with a composition
+already taken goes on looking for one of its own, its success kept. One that has failed too often
+goes on from a copy of a success: the paper's copy-and-mutate, with a composition of its own asked
+of every copy.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smoacs.chemistry import N_ELEMENTS
+from smoacs.crystals import SoftCrystals
+from smoacs.search.adam import CandidateAdam, Variable
+from smoacs.search.anneal import all_met
+from smoacs.search.objective import Evaluation, Objective
+from smoacs.search.progress import Recorder
+from smoacs.search.settings import FinishSettings
+
+PROPOSALS = 24
+"""Swaps drawn per candidate; the first that gives a composition nobody has is taken."""
+
+
+@dataclass
+class _Climb:
+    """Best crystal of each candidate so far, and the gradient there.
+
+    Attributes:
+        combination: Charge combination of each candidate, fixed in this stage, [B].
+        elements: Elements (index Z - 1) on trial, [N].
+        best_elements: [N].
+        lengths: Best lattice lengths (scaled as in SoftCrystals), [B, 3].
+        angles: Best angles (scaled), [B, 3].
+        displacements: Best displacements, [N, 3].
+        loss: Best loss, [B].
+        met: Whether the best crystal meets all targets, [B].
+        failures: Trials in a row that brought a failing candidate nothing, [B].
+        swap_cost: Estimated change of loss for each element at each site of the best crystal,
+            [N, E].
+        values: Last values of the targets' properties, each [B].
+    """
+
+    combination: Tensor
+    elements: Tensor
+    best_elements: Tensor
+    lengths: Tensor
+    angles: Tensor
+    displacements: Tensor
+    loss: Tensor
+    met: Tensor
+    failures: Tensor
+    swap_cost: Tensor
+    values: dict[str, Tensor]
+
+
+def finish(
+    soft: SoftCrystals,
+    objective: Objective,
+    settings: FinishSettings,
+    *,
+    steps: int,
+    generator: torch.Generator,
+    recorder: Recorder,
+) -> tuple[Tensor, Tensor]:
+    """Polish and swap for `steps` steps; the geometry of `soft` becomes that of the best crystals.
+
+    Args:
+        soft: Candidates of one template.
+        objective: Evaluates them.
+        settings: Learning rates and swaps.
+        steps: How many.
+        generator: Source of randomness.
+        recorder: Takes every step's values.
+
+    Returns:
+        Combination of each candidate [B] and element of each site [N].
+    """
+    climb = _start(soft)
+    systems = torch.arange(soft.space.n_systems, device=soft.lengths.device)
+    adam = CandidateAdam(
+        [
+            Variable(soft.lengths, systems, settings.learning_rate_lattice),
+            Variable(soft.angles, systems, settings.learning_rate_lattice),
+            Variable(soft.displacements, soft.space.system_idx, settings.learning_rate_coords),
+        ],
+        soft.space.n_systems,
+    )
+    resting = torch.zeros(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
+    for step in range(steps):
+        if step > 0 and step % settings.polish_steps == 0:
+            resting = _resting(climb, resting)
+            _start_again(climb, settings.patience, generator)
+            if not resting.all():
+                _swap(
+                    soft,
+                    climb,
+                    ~resting,
+                    temperature=settings.swap_temperature,
+                    generator=generator,
+                )
+                adam.restart(~resting)
+        if not resting.all():
+            _try(soft, objective, climb, ~resting, inner=settings.inner)
+            adam.step(1.0, ~resting)
+            soft.project()
+        recorder.record("finishing", climb.values, climb.met)
+    _restore(soft, climb)
+    return climb.combination, climb.best_elements
+
+
+def _start(soft: SoftCrystals) -> _Climb:
+    combination, elements = soft.discretise()
+    n = soft.space.n_systems
+    return _Climb(
+        combination=combination,
+        elements=elements,
+        best_elements=elements.clone(),
+        lengths=soft.lengths.detach().clone(),
+        angles=soft.angles.detach().clone(),
+        displacements=soft.displacements.detach().clone(),
+        loss=torch.full((n,), torch.inf, device=elements.device),
+        met=torch.zeros(n, dtype=torch.bool, device=elements.device),
+        failures=torch.zeros(n, dtype=torch.int64, device=elements.device),
+        swap_cost=torch.zeros(len(elements), N_ELEMENTS, device=elements.device),
+        values={},
+    )
+
+
+def _try(
+    soft: SoftCrystals, objective: Objective, climb: _Climb, active: Tensor, *, inner: float
+) -> None:
+    """Evaluate the active candidates on trial, keep what is better, leave geometry gradients."""
+    crystals = soft.hard_crystals(climb.combination, climb.elements)
+    index = torch.nonzero(active).flatten()
+    part = crystals.select(index)
+    evaluation = objective(part, lambda target, values: target.loss(values, inner=inner))
+    evaluation.backward(part)
+    for name, value in evaluation.values.items():
+        climb.values.setdefault(name, value.new_full((len(active),), torch.nan))[index] = value
+    met = torch.zeros_like(active)
+    met[index] = all_met(objective.targets, evaluation)
+    loss = torch.full_like(climb.loss, torch.inf)
+    loss[index] = evaluation.loss
+    # A swap on trial always has a composition of its own, so its success outranks a shared one.
+    n = len(active)
+    swapped = (climb.elements != climb.best_elements).view(n, -1).any(1)
+    rank = met.long() + (met & swapped).long()
+    best_rank = climb.met.long()
+    better = active & ((rank > best_rank) | ((rank == best_rank) & (loss < climb.loss)))
+    sites = active[soft.space.system_idx]
+    better_sites = better[soft.space.system_idx]
+    cost = torch.zeros_like(climb.swap_cost)
+    cost[sites] = _swap_cost(soft, climb, sites, evaluation)
+    climb.swap_cost[better_sites] = cost[better_sites]
+    climb.failures[better] = -1  # the count goes up by one at the next swap
+    climb.loss = torch.where(better, loss, climb.loss)
+    climb.met = torch.where(better, met, climb.met)
+    climb.best_elements = torch.where(better_sites, climb.elements, climb.best_elements)
+    climb.lengths = torch.where(better[:, None], soft.lengths.detach(), climb.lengths)
+    climb.angles = torch.where(better[:, None], soft.angles.detach(), climb.angles)
+    climb.displacements = torch.where(
+        better_sites[:, None], soft.displacements.detach(), climb.displacements
+    )
+
+
+def _swap_cost(soft: SoftCrystals, climb: _Climb, sites: Tensor, evaluation: Evaluation) -> Tensor:
+    """First-order change of loss when a site's element is replaced, [n, E]; inf if forbidden."""
+    rows = torch.arange(int(sites.sum()), device=sites.device)
+    elements = climb.elements[sites]
+    combination = climb.combination[soft.space.system_idx[sites]]
+    cost = evaluation.species_grad - evaluation.species_grad[rows, elements, None]
+    if evaluation.radii_grad is not None and soft.space.radii is not None:
+        radii = soft.space.radii[sites][rows, combination]
+        change = radii - radii[rows, elements, None]
+        cost = cost + evaluation.radii_grad[:, None] * change
+    allowed = soft.space.allowed[sites][rows, combination]
+    cost = cost.masked_fill(~allowed, torch.inf)
+    cost[rows, elements] = torch.inf
+    return cost
+
+
+def _resting(climb: _Climb, before: Tensor) -> Tensor:
+    """Candidates that succeed with a composition that no other resting candidate has, [B]."""
+    counts = _counts(climb.best_elements.view(len(before), -1))
+    seen = {counts[b].tobytes() for b in torch.nonzero(before).flatten().tolist()}
+    resting = before.clone()
+    for b in torch.nonzero(climb.met & ~before).flatten().tolist():
+        key = counts[b].tobytes()
+        resting[b] = key not in seen
+        seen.add(key)
+    return resting
+
+
+def _start_again(climb: _Climb, patience: int, generator: torch.Generator) -> None:
+    """Make failing candidates whose patience is spent copies of random successes, in place."""
+    climb.failures += 1
+    stuck = torch.nonzero(~climb.met & (climb.failures >= patience)).flatten()
+    good = torch.nonzero(climb.met).flatten()
+    if len(stuck) == 0 or len(good) == 0:
+        return
+    drawn = torch.randint(len(good), (len(stuck),), generator=generator)
+    source = good[drawn.to(good.device)]
+    n = len(climb.met)
+    for field in (climb.combination, climb.lengths, climb.angles, climb.loss, climb.met):
+        field[stuck] = field[source]
+    for field in (climb.best_elements, climb.displacements, climb.swap_cost):
+        rows = field.view(n, -1, *field.shape[1:])
+        rows[stuck] = rows[source]
+    climb.failures[stuck] = 0
+
+
+def _counts(elements: Tensor) -> NDArray[np.int16]:
+    """Atoms of each element, [B, E], of crystals of one size ([B, n])."""
+    one_hot = torch.nn.functional.one_hot(elements, N_ELEMENTS)
+    counts: NDArray[np.int16] = one_hot.sum(1).to(torch.int16).cpu().numpy()
+    return counts
+
+
+def _swap(
+    soft: SoftCrystals,
+    climb: _Climb,
+    active: Tensor,
+    *,
+    temperature: float,
+    generator: torch.Generator,
+) -> None:
+    """Put each active candidate back to its best crystal, with one site's element replaced."""
+    with torch.no_grad():
+        soft.lengths.copy_(torch.where(active[:, None], climb.lengths, soft.lengths))
+        soft.angles.copy_(torch.where(active[:, None], climb.angles, soft.angles))
+        sites = active[soft.space.system_idx][:, None]
+        soft.displacements.copy_(torch.where(sites, climb.displacements, soft.displacements))
+    n = len(active)
+    elements = climb.best_elements.view(n, -1).clone()
+    counts = _counts(elements)
+    taken = {counts[b].tobytes() for b in torch.nonzero(climb.met).flatten().tolist()}
+    uniform = torch.rand(climb.swap_cost.shape, generator=generator).to(climb.swap_cost)
+    gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
+    score = (gumbel - climb.swap_cost / temperature).view(n, -1)
+    value, choice = score.topk(min(PROPOSALS, score.shape[1]), dim=1)
+    choice = torch.where(value.isfinite(), choice, -1)
+    chosen = choice.cpu().numpy()
+    for b in torch.nonzero(active).flatten().tolist():
+        for flat in chosen[b]:
+            if flat < 0:
+                break
+            site, element = divmod(int(flat), N_ELEMENTS)
+            count = counts[b].copy()
+            count[int(elements[b, site])] -= 1
+            count[element] += 1
+            if count.tobytes() not in taken:
+                elements[b, site] = element
+                taken.add(count.tobytes())
+                climb.swap_cost.view(n, -1)[b, flat] = torch.inf  # tried: never again from here
+                break
+    climb.elements = torch.where(
+        active[soft.space.system_idx], elements.flatten(), climb.best_elements
+    )
+
+
+def _restore(soft: SoftCrystals, climb: _Climb) -> None:
+    with torch.no_grad():
+        soft.lengths.copy_(climb.lengths)
+        soft.angles.copy_(climb.angles)
+        soft.displacements.copy_(climb.displacements)

@@ -1,0 +1,179 @@
+"""Properties, losses and gradients of a batch of candidates, in chunks, on all cores."""
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from smoacs.crystals import Crystals, neighbor_list
+from smoacs.predictors import Predictor, chunk_systems
+from smoacs.targets import Target
+
+ATOMS_PER_CHUNK = 160
+"""Atoms evaluated together on a CPU: small enough for the caches, large enough to hide Python."""
+
+ATOMS_PER_CHUNK_GPU = 20_000
+
+TargetLoss = Callable[[Target, Tensor], Tensor]
+"""Loss of one target for raw values of its property, [b] -> [b]."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the predictor says of B crystals, and the gradient of each one's loss.
+
+    Attributes:
+        values: Raw values of the targets' properties, each [B].
+        loss: Sum of the targets' losses; infinite for a crystal that is not finite, [B].
+        finite: Whether loss and gradients are finite, [B].
+        species_grad: With respect to species_probs, [N, E].
+        frac_grad: With respect to frac_coords, [N, 3].
+        cell_grad: With respect to cell, [B, 3, 3].
+        radii_grad: With respect to ionic_radii, [N]; None without radii.
+    """
+
+    values: dict[str, Tensor]
+    loss: Tensor
+    finite: Tensor
+    species_grad: Tensor
+    frac_grad: Tensor
+    cell_grad: Tensor
+    radii_grad: Tensor | None
+
+    def backward(self, crystals: Crystals) -> None:
+        """Send the gradients on into the variables that `crystals` was computed from."""
+        pairs = [
+            (crystals.species_probs, self.species_grad),
+            (crystals.frac_coords, self.frac_grad),
+            (crystals.cell, self.cell_grad),
+        ]
+        if crystals.ionic_radii is not None and self.radii_grad is not None:
+            pairs.append((crystals.ionic_radii, self.radii_grad))
+        live = [(tensor, grad) for tensor, grad in pairs if tensor.requires_grad]
+        torch.autograd.backward([t for t, _ in live], [g for _, g in live])
+
+
+class Objective:
+    """Evaluates candidates against the targets; a context manager that owns worker threads.
+
+    Chunks of crystals run in parallel threads with one core each: these networks are too small for
+    the threads inside torch to pay off.
+    """
+
+    def __init__(
+        self, predictor: Predictor, targets: Sequence[Target], *, batch_size: int | None = None
+    ) -> None:
+        """Take the predictor, the targets, and how many crystals a chunk may hold at most."""
+        self.predictor = predictor
+        self.targets = tuple(targets)
+        self.batch_size = batch_size
+        self.predictor_calls = 0
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._pool = ThreadPoolExecutor(
+            self._threads, initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def __enter__(self) -> Self:
+        """Keep torch to one thread per worker while the objective is open."""
+        self._torch_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the workers and give torch its threads back."""
+        self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._torch_threads)
+
+    def __call__(self, crystals: Crystals, loss: TargetLoss) -> Evaluation:
+        """Evaluate all crystals; each counts as one predictor call.
+
+        Args:
+            crystals: The candidates; their graph, if any, is not touched.
+            loss: The loss of each target.
+        """
+        begin = time.perf_counter()
+        chunks = chunk_systems(crystals.counts, self._atoms_per_chunk(crystals))
+        detached = _detach(crystals)
+        parts = list(self._pool.map(lambda c: self._evaluate_chunk(detached, c, loss), chunks))
+        self.predictor_calls += crystals.n_systems
+        self.seconds["predictor"] += time.perf_counter() - begin
+        return _join(parts)
+
+    def _atoms_per_chunk(self, crystals: Crystals) -> int:
+        limit = ATOMS_PER_CHUNK if crystals.cell.device.type == "cpu" else ATOMS_PER_CHUNK_GPU
+        if self.batch_size is None:
+            return limit
+        return min(limit, self.batch_size * int(crystals.counts.max()))
+
+    def _evaluate_chunk(self, crystals: Crystals, systems: Tensor, loss: TargetLoss) -> Evaluation:
+        part = crystals.select(systems)
+        leaves = [part.species_probs, part.frac_coords, part.cell]
+        if part.ionic_radii is not None:
+            leaves.append(part.ionic_radii)
+        for leaf in leaves:
+            leaf.requires_grad_()
+        neighbors = neighbor_list(part, self.predictor.cutoff)
+        out = self.predictor(part, neighbors)
+        values = {t.property: out[t.property] for t in self.targets}
+        losses = torch.stack([loss(t, values[t.property]) for t in self.targets]).sum(0)
+        grads = torch.autograd.grad(losses.sum(), leaves, allow_unused=True, materialize_grads=True)
+        finite = _finite_systems(losses, grads, part)
+        site_ok = finite[part.system_idx]
+        species, frac, cell = grads[0], grads[1], grads[2]
+        return Evaluation(
+            values={name: value.detach() for name, value in values.items()},
+            loss=torch.where(finite, losses.detach(), torch.inf),
+            finite=finite,
+            species_grad=species.where(site_ok[:, None], 0.0),
+            frac_grad=frac.where(site_ok[:, None], 0.0),
+            cell_grad=cell.where(finite[:, None, None], 0.0),
+            radii_grad=None if part.ionic_radii is None else grads[3].where(site_ok, 0.0),
+        )
+
+
+def _detach(crystals: Crystals) -> Crystals:
+    return Crystals(
+        species_probs=crystals.species_probs.detach(),
+        frac_coords=crystals.frac_coords.detach(),
+        cell=crystals.cell.detach(),
+        system_idx=crystals.system_idx,
+        ionic_radii=None if crystals.ionic_radii is None else crystals.ionic_radii.detach(),
+        site_roles=crystals.site_roles,
+    )
+
+
+def _finite_systems(losses: Tensor, grads: Sequence[Tensor], part: Crystals) -> Tensor:
+    """Crystals whose loss and gradients are all finite, [b]."""
+    finite = losses.isfinite() & grads[2].isfinite().all(2).all(1)
+    for grad in (grads[0].sum(1), grads[1].sum(1), *grads[3:]):
+        bad = torch.zeros_like(losses).index_add(
+            0, part.system_idx, (~grad.isfinite()).to(losses.dtype)
+        )
+        finite = finite & (bad == 0)
+    return finite
+
+
+def _join(parts: Sequence[Evaluation]) -> Evaluation:
+    radii = [p.radii_grad for p in parts if p.radii_grad is not None]
+    return Evaluation(
+        values={n: torch.cat([p.values[n] for p in parts]) for n in parts[0].values},
+        loss=torch.cat([p.loss for p in parts]),
+        finite=torch.cat([p.finite for p in parts]),
+        species_grad=torch.cat([p.species_grad for p in parts]),
+        frac_grad=torch.cat([p.frac_grad for p in parts]),
+        cell_grad=torch.cat([p.cell_grad for p in parts]),
+        radii_grad=torch.cat(radii) if radii else None,
+    )
