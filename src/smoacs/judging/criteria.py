@@ -1,0 +1,136 @@
+"""Criteria that need the crystal only: is it one, is it neutral, how close do its atoms come."""
+
+import itertools
+import re
+import warnings
+from collections import Counter
+
+import numpy as np
+from pymatgen.core import Composition, Element, Species, Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+from smoacs.chemistry import neutral_assignment, oxidation_table
+
+MIN_DISTANCE = 0.5
+"""Å. Atoms closer than this are no crystal (method.md, "How results are judged")."""
+
+MIN_VOLUME = 0.1
+"""Å³ per atom. Flatter cells are no crystal; hydrogen in metals takes about 2."""
+
+SYMPREC = 0.01
+"""Å. Tolerance of spglib's symmetry search."""
+
+_SELF_IMAGES = np.array([s for s in itertools.product((-2, -1, 0, 1, 2), repeat=3) if any(s)])
+
+
+def has_finite_cell(structure: Structure) -> bool:
+    """Whether all numbers are finite, there are atoms, and the cell has a volume."""
+    matrix = structure.lattice.matrix
+    if len(structure) == 0 or not (
+        np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()
+    ):
+        return False
+    return bool(abs(np.linalg.det(matrix)) >= MIN_VOLUME * len(structure))
+
+
+def min_distance(structure: Structure) -> float:
+    """Shortest distance between two atoms, images of the same atom included, Å.
+
+    NaN for a crystal without a finite cell.
+    """
+    if not has_finite_cell(structure):
+        return float("nan")
+    lattice = structure.lattice
+    # The shortest lattice vector has small coefficients in a reduced basis.
+    images = _SELF_IMAGES @ lattice.get_lll_reduced_lattice().matrix
+    shortest = float(np.linalg.norm(images, axis=1).min())
+    if len(structure) > 1:
+        distances = lattice.get_all_distances(structure.frac_coords, structure.frac_coords)
+        np.fill_diagonal(distances, np.inf)
+        shortest = min(shortest, float(distances.min()))
+    return shortest
+
+
+def is_crystal(structure: Structure) -> bool:
+    """Whether the structure has a finite cell and no two atoms closer than 0.5 Å."""
+    return min_distance(structure) >= MIN_DISTANCE
+
+
+def space_group(structure: Structure) -> str:
+    """Hermann-Mauguin symbol of the space group at 0.01 Å; empty if it cannot be found.
+
+    The elements count, not their oxidation states.
+    """
+    bare = Structure(
+        structure.lattice, [symbol(site) for site in structure.species], structure.frac_coords
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib's, about its own next version
+        try:
+            return str(SpacegroupAnalyzer(bare, symprec=SYMPREC).get_space_group_symbol())
+        except (SymmetryUndeterminedError, TypeError, ValueError):
+            return ""
+
+
+def symbol(species: Element | Species) -> str:
+    """Symbol of the element of a site, with or without oxidation state (deuterium is H)."""
+    return "H" if species.symbol in {"D", "T"} else str(species.symbol)
+
+
+def reduced_formula(structure: Structure) -> str:
+    """Reduced formula of the elements, such as SrTiO3."""
+    return str(Composition(element_counts(structure)).reduced_formula)
+
+
+def element_counts(structure: Structure) -> dict[str, int]:
+    """Number of atoms of each element."""
+    return dict(Counter(symbol(species) for species in structure.species))
+
+
+def charges(structure: Structure) -> list[float] | None:
+    """Oxidation state of each site, or None if any site has none."""
+    states = [getattr(species, "oxi_state", None) for species in structure.species]
+    known = [float(state) for state in states if state is not None]
+    return known if known and len(known) == len(states) else None
+
+
+def is_neutral(structure: Structure) -> bool:
+    """Whether the oxidation table allows a neutral crystal of this composition.
+
+    Exact, and independent of how the crystal was made. Oxidation states that the structure
+    carries must moreover be in the table and sum to zero.
+    """
+    if neutral_assignment(element_counts(structure)) is None:
+        return False
+    states = charges(structure)
+    if states is None:
+        return True
+    table = oxidation_table()
+    return sum(states) == 0 and all(
+        state in table.get(symbol(species), ())
+        for species, state in zip(structure.species, states, strict=True)
+    )
+
+
+def oxidation_text(structure: Structure) -> str:
+    """Oxidation states in words, such as "Sr+2 Ti+4 O-2" or, mixed, "Fe+2(1) Fe+3(2) O-2".
+
+    In the order of the formula. Those that the structure carries, else those of the neutral
+    assignment; empty if there is none.
+    """
+    states = charges(structure)
+    if states is None:
+        found = neutral_assignment(element_counts(structure)) or {}
+    else:
+        found = {}
+        for species, state in zip(structure.species, states, strict=True):
+            amounts = found.setdefault(symbol(species), {})
+            amounts[round(state)] = amounts.get(round(state), 0) + 1
+    words = []
+    for element in re.findall("[A-Z][a-z]?", reduced_formula(structure)) if found else ():
+        amounts = found[element]
+        for charge, amount in sorted(amounts.items()):
+            if amount:
+                suffix = f"({amount})" if len(amounts) > 1 else ""
+                words.append(f"{element}{charge:+d}{suffix}")
+    return " ".join(words)

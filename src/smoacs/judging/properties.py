@@ -1,0 +1,71 @@
+"""Predicted properties of any list of structures, NaN where a prediction would mean nothing."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+from smoacs.crystals import Crystals
+from smoacs.judging.criteria import element_counts, is_crystal
+from smoacs.judging.matching import Match
+from smoacs.predictors import CombinedPredictor, NetworkPredictor, Predictor, evaluate
+
+
+def evaluate_structures(
+    structures: Sequence[Structure],
+    predictor: Predictor,
+    *,
+    matches: Sequence[Match | None] | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Evaluate all properties of a predictor on B structures, in batches.
+
+    A structure that is no crystal (not finite, atoms on one spot) or that holds an element unknown
+    to the predictor gets NaN.
+
+    Args:
+        structures: In any order, of any sizes.
+        predictor: Its properties are evaluated.
+        matches: Where each structure sits on its template, if known. The roles and ionic radii
+            of the sites, and so the tolerance factor, come from there.
+
+    Returns:
+        For each property its values in the property's unit, shape [B].
+    """
+    table = {name: np.full(len(structures), np.nan) for name in predictor.properties}
+    usable = [
+        index
+        for index, structure in enumerate(structures)
+        if is_crystal(structure) and predictor.elements.issuperset(element_counts(structure))
+    ]
+    if not usable:
+        return table
+    crystals = Crystals.from_structures([structures[index] for index in usable])
+    if matches is not None and any(matches[index] is not None for index in usable):
+        found = [(matches[index], len(structures[index])) for index in usable]
+        crystals = crystals.replace(
+            ionic_radii=torch.as_tensor(np.concatenate([_radii(*pair) for pair in found])),
+            site_roles=torch.as_tensor(np.concatenate([_roles(*pair) for pair in found])),
+        )
+    for name, values in evaluate(predictor, crystals).items():
+        if name in table:
+            table[name][usable] = values
+    return table
+
+
+def known_formulas(predictor: Predictor) -> Callable[[str], bool] | None:
+    """Whether a reduced formula is in the training data; None if no part of the predictor knows."""
+    parts = predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
+    for part in parts:
+        if isinstance(part, NetworkPredictor):
+            return part.knows_formula
+    return None
+
+
+def _radii(match: Match | None, n_atoms: int) -> NDArray[np.float64]:
+    return np.full(n_atoms, np.nan) if match is None else match.radii
+
+
+def _roles(match: Match | None, n_atoms: int) -> NDArray[np.int64]:
+    return np.full(n_atoms, -1) if match is None else match.roles
