@@ -1,0 +1,385 @@
+"""The command line: parse, call, print.
+
+Everything heavy (torch, pymatgen) is imported by the command that needs it.
+"""
+
+import errno
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from smoacs.errors import InputError, ResourceError, SmoacsError
+
+if TYPE_CHECKING:
+    from smoacs.predictors import Predictor
+    from smoacs.search import DesignConfig, ProgressEvent
+
+EXIT_NO_SUCCESS = 1
+EXIT_INPUT = 2
+EXIT_RESOURCES = 3
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_TARGET_HELP = (
+    'What is wanted, for example "band_gap = 2.5 ± 0.2" (or +-), "formation_energy < -0.5", '
+    '"0.8 <= tolerance_factor <= 1.0", "maximize bulk_modulus". Repeat for several.'
+)
+_PREDICTOR_HELP = (
+    "A name (see `smoacs predictors`) or a weights file; the built-in one if left out."
+)
+_DEVICE_HELP = "auto, or a torch device."
+
+
+def _example(*commands: str) -> str:
+    """End of a command's help: lines to paste, marked for click to keep as they are."""
+    return "\b\nFor example:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET_HELP)
+]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE", help="CIF, POSCAR, extxyz (many frames) and other structure files."
+    ),
+]
+PredictorName = Annotated[str | None, typer.Option("--predictor", help=_PREDICTOR_HELP)]
+CsvFile = Annotated[
+    Path | None, typer.Option("--out", help="CSV file; standard output if left out.")
+]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"smoacs {version('smoacs')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Design crystals that have several wanted properties at once (arXiv:2410.08562)."""
+
+
+@app.command(
+    epilog=_example(
+        'smoacs design perovskite --out run1 -n 64 -t "band_gap = 2.5 +- 0.2" '
+        '-t "formation_energy < -0.5"',
+        "smoacs design run1/config.toml --out run2",
+    )
+)
+def design(
+    *,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="A TOML file of settings, a template name, or a structure file."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    target: Targets = None,
+    n: Annotated[int | None, typer.Option("-n", help="Candidates [256].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps [200].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random numbers [0].")] = None,
+    repeat: Annotated[
+        int | None, typer.Option(help="Cells along each axis; 3 for 3×3×3 [1].")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="default or paper [default].")] = None,
+    predictor: PredictorName = None,
+    elements: Annotated[
+        str | None, typer.Option(help='The only elements to use, such as "K,Mg,F".')
+    ] = None,
+    forbid: Annotated[
+        str | None, typer.Option(help='Elements not to use, such as "Pb,Cd".')
+    ] = None,
+    device: Annotated[str | None, typer.Option(help=_DEVICE_HELP)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Candidates worked on at the same time [automatic].")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
+) -> None:
+    """Design crystals and write a run directory.
+
+    Exit code 1 if no candidate succeeds (the results are written all the same).
+    """
+    from smoacs.runs import check_run_directory, execute, summary_text
+
+    check_run_directory(out, force=force)
+    changes = {
+        "targets": tuple(target) if target else None,
+        "n": n,
+        "steps": steps,
+        "seed": seed,
+        "repeat": repeat,
+        "preset": preset,
+        "predictor": predictor,
+        "elements": elements,
+        "forbidden": forbid,
+        "device": device,
+        "batch_size": batch_size,
+    }
+    config = _design_config(source, {k: v for k, v in changes.items() if v is not None})
+    with _progress_bar() as progress:
+        execute(config, out, force=force, progress=progress)
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    typer.echo(summary_text(summary, out))
+    if not summary["success_rate"]:
+        raise typer.Exit(EXIT_NO_SUCCESS)
+
+
+@app.command(
+    epilog=_example(
+        'smoacs judge run1/structures/*.cif -t "band_gap = 2.5 +- 0.2" --template perovskite'
+    )
+)
+def judge(
+    *,
+    files: Files,
+    target: Targets = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Kind of crystal to be kept: a template name or a structure file."),
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Cells of the template along each axis.")] = 1,
+    predictor: PredictorName = None,
+    device: Annotated[str, typer.Option(help=_DEVICE_HELP)] = "auto",
+    out: CsvFile = None,
+) -> None:
+    """Judge structures from any source, criterion by criterion, as CSV."""
+    import pandas as pd
+
+    from smoacs.judging import judge as judge_structures
+    from smoacs.judging import known_formulas
+    from smoacs.predictors import load_predictor
+    from smoacs.runs import check_file, csv_text, read_structures
+    from smoacs.targets import Target
+    from smoacs.templates import build_template
+
+    if out is not None:
+        check_file(out)
+    targets = [Target.parse(text) for text in target or ()]
+    kind = None if template is None else build_template(template, repeat=repeat)
+    named = read_structures(files)
+    loaded = load_predictor(predictor, device=device)
+    table = judge_structures(
+        [item.structure for item in named],
+        targets,
+        predictor=loaded,
+        template=kind,
+        known_formulas=known_formulas(loaded),
+    )
+    origin = pd.DataFrame({"file": [i.file for i in named], "index": [i.index for i in named]})
+    _emit(csv_text(pd.concat([origin, table], axis=1)), out)
+
+
+@app.command(epilog=_example("smoacs predict SrTiO3.cif POSCAR frames.extxyz"))
+def predict(
+    *,
+    files: Files,
+    predictor: PredictorName = None,
+    device: Annotated[str, typer.Option(help=_DEVICE_HELP)] = "auto",
+    out: CsvFile = None,
+) -> None:
+    """Predict the properties of structures, as CSV: file, index, formula and each property.
+
+    Nothing is printed if any file cannot be read. A property is empty where a prediction would
+    mean nothing: unknown elements, atoms on one spot.
+    """
+    import pandas as pd
+
+    from smoacs.judging import evaluate_structures, reduced_formula
+    from smoacs.predictors import load_predictor
+    from smoacs.runs import check_file, csv_text, read_structures
+
+    if out is not None:
+        check_file(out)
+    named = read_structures(files)
+    structures = [item.structure for item in named]
+    table = pd.DataFrame(
+        {
+            "file": [item.file for item in named],
+            "index": [item.index for item in named],
+            "formula": [reduced_formula(structure) for structure in structures],
+            **evaluate_structures(structures, load_predictor(predictor, device=device)),
+        }
+    )
+    _emit(csv_text(table), out)
+
+
+@app.command(epilog=_example("smoacs train training.toml"))
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML file with the settings of the training.")
+    ],
+) -> None:
+    """Train the weights of a built-in predictor."""
+    from smoacs.training import train_from_config
+
+    train_from_config(config)
+
+
+@app.command(epilog=_example("smoacs predictors"))
+def predictors() -> None:
+    """List the installed predictors: properties, units, accuracy, elements."""
+    rows = _predictor_rows()
+    if not sys.stdout.isatty():
+        typer.echo("\n".join("\t".join(row) for row in rows))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], box=None)
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the command line; the console script `smoacs`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and turn every expected failure into one line on standard error.
+
+    Returns:
+        The exit code: 0 done, 1 no candidate succeeded, 2 the user's mistake, 3 out of memory or
+        disk, 130 interrupted.
+    """
+    try:
+        code = app(args=list(arguments) or ["--help"], prog_name="smoacs", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except Exception as error:
+        failure = _failure(error)
+        if failure is None:
+            raise
+        code, message = failure
+        typer.echo(f"smoacs: error: {' '.join(message.split())}", err=True)
+    if code == EXIT_INTERRUPTED:
+        typer.echo("smoacs: interrupted, nothing was written", err=True)
+    return code if isinstance(code, int) else 0
+
+
+def _failure(error: Exception) -> tuple[int, str] | None:
+    """Exit code and message of an expected failure; None for a bug."""
+    failure = None
+    if isinstance(error, typer.exceptions.TyperException):
+        failure = EXIT_INPUT, f"{error.format_message().rstrip('.')} (see smoacs --help)"
+    elif isinstance(error, SmoacsError):
+        resources = isinstance(error, ResourceError)
+        failure = EXIT_RESOURCES if resources else EXIT_INPUT, str(error)
+    elif _is_out_of_memory(error):
+        failure = EXIT_RESOURCES, "out of memory; try fewer candidates at a time (--batch-size)"
+    elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        failure = EXIT_RESOURCES, f"the disk is full ({error.filename or 'while writing'})"
+    elif isinstance(error, OSError) and error.filename:
+        failure = EXIT_INPUT, f"{error.filename}: {error.strerror}"
+    return failure
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _predictor_rows() -> list[tuple[str, ...]]:
+    """Write a heading, and a row for each property of each installed predictor."""
+    from smoacs.predictors import installed_predictors, load_predictor
+
+    rows: list[tuple[str, ...]] = [
+        ("predictor", "property", "unit", "error (MAE)", "cutoff (Å)", "elements")
+    ]
+    descriptors: list[tuple[str, ...]] = []
+    for name in installed_predictors():
+        try:
+            main_part, *others = load_predictor(name, device="cpu").parts
+        except (InputError, ImportError) as error:
+            rows.append((name, f"cannot be loaded: {error}", "", "", "", ""))
+            continue
+        rows += _part_rows(name, main_part)
+        descriptors = [row for part in others for row in _part_rows("(with any)", part)]
+    return rows + descriptors
+
+
+def _part_rows(name: str, part: "Predictor") -> list[tuple[str, ...]]:
+    """Write a row for each property; the error is the mean absolute one on held-out crystals."""
+    metrics = part.header.metrics if hasattr(part, "header") else {}
+    errors = {prop: f"{metric['mae']:.3g}" for prop, metric in metrics.items() if "mae" in metric}
+    return [
+        (name, prop, unit, errors.get(prop, ""), f"{part.cutoff:g}", str(len(part.elements)))
+        for prop, unit in part.properties.items()
+    ]
+
+
+def _design_config(source: str, changes: Mapping[str, object]) -> "DesignConfig":
+    from smoacs.search import DesignConfig
+
+    if source.lower().endswith(".toml"):
+        return DesignConfig.from_toml(source, changes)
+    if "targets" not in changes:
+        raise InputError('nothing to aim at: give at least one --target "band_gap = 2.5 ± 0.2"')
+    return DesignConfig.from_mapping({"template": source, **changes})
+
+
+def _emit(text: str, out: Path | None) -> None:
+    from smoacs.runs import write_file
+
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_file(out, text)
+
+
+@contextmanager
+def _progress_bar() -> "Iterator[Callable[[ProgressEvent], None] | None]":
+    """Give a callback that moves a progress bar; None where nobody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("success {task.fields[success]:.0%}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None, success=0.0)
+
+        def show(event: "ProgressEvent") -> None:
+            bar.update(
+                task,
+                description=event.stage,
+                completed=event.step,
+                total=event.n_steps,
+                success=event.success_rate,
+            )
+
+        yield show

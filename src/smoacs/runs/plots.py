@@ -1,0 +1,95 @@
+"""Pictures of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from smoacs.predictors.properties import PROPERTIES
+from smoacs.targets import Target
+
+_LINE = "#1f4e79"
+_WINDOW = "#2e8b57"
+_SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+_PANEL_HEIGHT = 2.3
+_WIDTH = 7.0
+
+
+def plot_history(history: pd.DataFrame, targets: Sequence[Target], path: Path) -> None:
+    """Draw how the candidates approach their targets.
+
+    A panel for each property with a target: the median of the candidates and their 10 to 90 % and
+    25 to 75 % bands over the steps, and what is wanted as a green band.
+
+    Args:
+        history: A row for each step and candidate: `step`, `candidate`, and the properties.
+        targets: Those whose property is no column of the history are left out.
+        path: The PNG file.
+    """
+    names = [name for name in dict.fromkeys(t.property for t in targets) if name in history]
+    rows = max(1, len(names))
+    with mpl.rc_context({"font.size": 9, "axes.titlesize": 9}):
+        figure = Figure(figsize=(_WIDTH, _PANEL_HEIGHT * rows + 0.6), layout="constrained")
+        panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+        for panel, name in zip(panels, names, strict=False):
+            _draw(panel, history, [t for t in targets if t.property == name], name)
+        panels[-1].set_xlabel("step")
+        figure.align_ylabels()
+        handles = {
+            label: handle
+            for panel in panels
+            for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside upper left", ncols=4, frameon=False
+        )
+        figure.savefig(path, dpi=150, format="png", metadata={"Software": None})
+
+
+def _draw(panel: Axes, history: pd.DataFrame, targets: Sequence[Target], name: str) -> None:
+    finite = history[np.isfinite(history[name])]
+    grouped = finite.groupby("step")[name]
+    bands = pd.DataFrame({share: grouped.quantile(share) for share in _SHARES})
+    steps = bands.index.to_numpy()
+    panel.plot(steps, bands[0.5], color=_LINE, lw=1.8, label="median of the candidates")
+    for low, high, alpha in ((0.25, 0.75, 0.25), (0.1, 0.9, 0.15)):
+        label = f"{low:.0%} to {high:.0%}"
+        panel.fill_between(
+            steps, bands[low], bands[high], color=_LINE, alpha=alpha, lw=0, label=label
+        )
+    bottom, top = _limits(bands, targets)
+    panel.set_ylim(bottom, top)
+    panel.margins(x=0.01)
+    for target in targets:
+        if not target.direction:
+            panel.axhspan(
+                max(target.low, bottom),
+                min(target.high, top),
+                color=_WINDOW,
+                alpha=0.2,
+                lw=0,
+                zorder=0,
+                label="wanted",
+            )
+    info = PROPERTIES.get(name)
+    label = info.label if info else name.replace("_", " ")
+    unit = info.unit.replace("^3", "³") if info and info.unit != "1" else ""
+    panel.set_ylabel(f"{label} ({unit})" if unit else label)
+    panel.set_title("; ".join(str(t).replace("<=", "≤").replace(">=", "≥") for t in targets))
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _limits(bands: pd.DataFrame, targets: Sequence[Target]) -> tuple[float, float]:
+    """Limits of the axis: the middle half at every step, the wider band at the end, the bounds."""
+    values = [
+        *bands[[0.25, 0.5, 0.75]].to_numpy().ravel().tolist(),
+        *bands.tail(1).to_numpy().ravel().tolist(),
+        *(bound for target in targets for bound in (target.low, target.high)),
+    ]
+    finite = [value for value in values if np.isfinite(value)] or [0.0, 1.0]
+    room = 0.15 * (max(finite) - min(finite)) or 0.5
+    return min(finite) - room, max(finite) + room

@@ -1,0 +1,40 @@
+"""Everything that a run leaves behind, in one call."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from smoacs.runs.directory import run_directory
+from smoacs.runs.plots import plot_history
+from smoacs.runs.structures import write_structures
+from smoacs.runs.tables import csv_text, json_text, rank_table, summarise
+from smoacs.search import DesignResult
+
+
+def save_run(result: DesignResult, table: pd.DataFrame, out: str | Path, *, force: bool) -> Path:
+    """Write a run directory: results, summary, structures, history and config.
+
+    Args:
+        result: What the design gave.
+        table: The judge's verdicts on `result.structures`, in the same order.
+        out: The folder; it appears complete or not at all.
+        force: Whether an existing run is replaced.
+
+    Returns:
+        The absolute path of the folder.
+
+    Raises:
+        InputError: The folder holds something, or cannot be written.
+        ResourceError: The disk is full.
+    """
+    targets = result.config.parsed_targets()
+    ranked = rank_table(table.reset_index(drop=True), targets)
+    with run_directory(out, force=force) as folder:
+        (folder / "config.toml").write_text(result.config.to_toml(), encoding="utf-8")
+        (folder / "results.csv").write_text(csv_text(ranked), encoding="utf-8")
+        summary = json_text(summarise(ranked, result))
+        (folder / "summary.json").write_text(summary, encoding="utf-8")
+        write_structures(folder, ranked, result.structures)
+        result.history.to_parquet(folder / "history.parquet", index=False)
+        plot_history(result.history, targets, folder / "history.png")
+    return Path(out).resolve()

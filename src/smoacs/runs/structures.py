@@ -1,0 +1,52 @@
+"""The structures of a run: a CIF file for each, and one extxyz file with all properties."""
+
+from pathlib import Path
+
+import ase
+import ase.io
+import numpy as np
+import pandas as pd
+from pymatgen.core import Structure
+from pymatgen.io.cif import CifWriter
+
+from smoacs.judging import charges, symbol
+from smoacs.runs.reading import OXIDATION_STATES
+
+_IN_THE_GEOMETRY = {"n_atoms", "a", "b", "c", "alpha", "beta", "gamma", "oxidation_states"}
+
+
+def write_structures(folder: Path, ranked: pd.DataFrame, structures: list[Structure]) -> None:
+    """Write `structures/*.cif` and `structures.extxyz`, best first.
+
+    Structures that are not finite have no `structure_file` and are left out.
+
+    Args:
+        folder: The run directory.
+        ranked: The sorted table; its index numbers the structures.
+        structures: The candidates in their own order.
+    """
+    (folder / "structures").mkdir()
+    rows = ranked.drop(columns=[name for name in ranked if name in _IN_THE_GEOMETRY])
+    frames = []
+    for number, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        if row["structure_file"]:
+            structure = structures[number]
+            (folder / row["structure_file"]).write_text(str(CifWriter(structure)), encoding="utf-8")
+            frames.append(_atoms(structure, {str(k): v for k, v in row.items()}))
+    with (folder / "structures.extxyz").open("w", encoding="utf-8") as file:
+        if frames:
+            ase.io.write(file, frames, format="extxyz")
+
+
+def _atoms(structure: Structure, info: dict[str, object]) -> ase.Atoms:
+    atoms = ase.Atoms(
+        [symbol(species) for species in structure.species],
+        scaled_positions=structure.frac_coords,
+        cell=structure.lattice.matrix,
+        pbc=True,
+        info=info,
+    )
+    states = charges(structure)
+    if states is not None:
+        atoms.set_array(OXIDATION_STATES, np.array(states, dtype=float))
+    return atoms

@@ -1,0 +1,131 @@
+"""results.csv and summary.json: the judge's verdicts, best first, and their rates."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from smoacs.judging import first_successes
+from smoacs.search import DesignResult
+from smoacs.targets import Target
+
+FLOAT_FORMAT = "%.6f"
+"""Digits of every number in results.csv: enough to use, and the same for the same seed."""
+
+_STRUCTURAL_CRITERIA = ("neutral", "template_kept")
+
+
+def rank_table(table: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFrame:
+    """Sort the judge's table best first and number the rows.
+
+    Successes come first, structures that are not finite last; between them rows that meet more
+    criteria come first, then those with less loss; ties keep their order.
+
+    Args:
+        table: The judge's table, a row for each candidate.
+        targets: The losses to sort by.
+
+    Returns:
+        The sorted table with the columns of results.csv (`id` first, `structure_file` last). Its
+        index is the number of the candidate in the table given.
+    """
+    loss = np.zeros(len(table))
+    for target in targets:
+        values = torch.from_numpy(table[target.property].to_numpy(float, copy=True))
+        loss += target.loss(values).numpy()
+    keys = pd.DataFrame(
+        {
+            "failed": ~table["success"],
+            "broken": ~np.isfinite(table["min_distance"]),
+            "missed": -table[criteria(table)].sum(axis=1),
+            "loss": np.nan_to_num(loss, nan=np.inf, posinf=np.inf, neginf=np.inf),
+        },
+        index=table.index,
+    )
+    order = keys.sort_values(keys.columns.tolist(), kind="stable").index
+    ranked = table.loc[order].copy()
+    ranked["unique"] = first_successes(ranked)
+    width = max(4, len(str(len(ranked))))
+    ranked.insert(0, "id", [f"{rank:0{width}d}" for rank in range(1, len(ranked) + 1)])
+    ranked["structure_file"] = [
+        f"structures/{name}_{formula}.cif" if np.isfinite(distance) else ""
+        for name, formula, distance in zip(
+            ranked["id"], ranked["formula"], ranked["min_distance"], strict=True
+        )
+    ]
+    return ranked
+
+
+def criteria(table: pd.DataFrame) -> list[str]:
+    """Names of the columns that a success must have True."""
+    return [name for name in table.columns if name.endswith("_met") or name in _STRUCTURAL_CRITERIA]
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Write a table as CSV with a fixed format of its numbers."""
+    return str(table.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
+
+
+def summarise(ranked: pd.DataFrame, result: DesignResult) -> dict[str, object]:
+    """Rates of each criterion over all candidates, what was run, and where the time went."""
+    n = len(ranked)
+    return {
+        "n": n,
+        "success_rate": _rate(ranked["success"]),
+        "unique_success_rate": _rate(ranked["unique"]),
+        "met_rates": {name.removesuffix("_met"): _rate(ranked[name]) for name in criteria(ranked)},
+        "neutral_rate": _rate(ranked["neutral"]),
+        "non_finite": int((~np.isfinite(ranked["min_distance"])).sum()),
+        "steps": result.steps,
+        "predictor_calls": result.predictor_calls,
+        "seconds": round(result.timings.get("total", sum(result.timings.values())), 3),
+        "timings": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
+        "seed": result.config.seed,
+        "config": result.config.model_dump(mode="json"),
+        "versions": versions(),
+    }
+
+
+def json_text(data: Mapping[str, object]) -> str:
+    """Write readable JSON."""
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def summary_text(summary: Mapping[str, Any], out: Path) -> str:
+    """Write the few lines that a user wants to see at the end of a run."""
+    n = summary["n"]
+    distinct = summary["unique_success_rate"]
+    rates = f"{summary['success_rate']:.1%} of {n} candidates succeed"
+    lines = [f"{rates}, with {round(distinct * n)} distinct formulas ({distinct:.1%})"]
+    width = max(map(len, summary["met_rates"]))
+    lines += [f"  {name:<{width}}  {rate:7.1%}" for name, rate in summary["met_rates"].items()]
+    if summary["non_finite"]:
+        lines.append(f"  {summary['non_finite']} candidates are not finite (ranked last)")
+    stages = sorted(
+        (item for item in summary["timings"].items() if item[0] != "total"), key=lambda i: -i[1]
+    )
+    times = ", ".join(f"{stage.replace('_', ' ')} {seconds:.1f} s" for stage, seconds in stages)
+    lines.append(f"{summary['seconds']:.1f} s: {times}")
+    lines.append(f"results in {out}: results.csv, structures/, summary.json, history.png")
+    return "\n".join(lines)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers of a run depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("smoacs", "torch", "pymatgen"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _rate(column: "pd.Series[bool]") -> float:
+    return float(column.mean()) if len(column) else 0.0

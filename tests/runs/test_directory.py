@@ -1,0 +1,150 @@
+"""A run directory is there as a whole or not at all, and never replaces what is no run."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from smoacs.errors import InputError, ResourceError
+from smoacs.runs import check_file, check_run_directory, run_directory, write_file
+
+
+def write_run(out, text="new", *, force=False):
+    with run_directory(out, force=force) as folder:
+        (folder / "summary.json").write_text(text)
+
+
+def write_half(out, error):
+    with run_directory(out, force=True) as folder:
+        (folder / "summary.json").write_text("half")
+        raise error
+
+
+def listing(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_new_or_empty_folder_is_filled(existing, tmp_path):
+    out = tmp_path / "run"
+    if existing:
+        out.mkdir()
+    check_run_directory(out, force=False)
+    write_run(out)
+    assert listing(tmp_path) == ["run", "run/summary.json"]
+
+
+def test_force_replaces_a_run(tmp_path):
+    out = tmp_path / "run"
+    write_run(out, "old")
+    (out / "report.html").write_text("old")
+    check_run_directory(out, force=True)
+    write_run(out, force=True)
+    assert listing(tmp_path) == ["run", "run/summary.json"]
+    assert (out / "summary.json").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_everything_as_it_was(error, tmp_path):
+    out = tmp_path / "run"
+    write_run(out, "old")
+    with pytest.raises(error):
+        write_half(out, error())
+    assert listing(tmp_path) == ["run", "run/summary.json"]
+    assert (out / "summary.json").read_text() == "old"
+
+
+def test_a_failed_replacement_puts_the_old_run_back(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    write_run(out, "old")
+    rename = Path.rename
+
+    def refuse(self, target):
+        if not self.name.endswith(".old") and Path(target) == out:
+            raise OSError(errno.EIO, "input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="input/output"):
+        write_run(out, force=True)
+    assert (out / "summary.json").read_text() == "old"
+    assert listing(tmp_path) == ["run", "run/summary.json"]
+
+
+def make_run(out):
+    write_run(out)
+
+
+def make_file(out):
+    out.write_text("")
+
+
+def make_other(out):
+    out.mkdir()
+    (out / "thesis.tex").write_text("")
+
+
+REFUSED = {
+    "a run": (make_run, False, "already holds a run.*--force"),
+    "a file": (make_file, True, "is a file"),
+    "other files": (make_other, True, "not of a run, such as 'thesis.tex'"),
+    "no parent": (lambda out: out.parent.rmdir(), False, "mkdir -p"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_in_the_way_is_named_and_kept(name, tmp_path):
+    prepare, force, message = REFUSED[name]
+    out = tmp_path / "parent" / "out"
+    out.parent.mkdir()
+    prepare(out)
+    before = listing(tmp_path)
+    with pytest.raises(InputError, match=message):
+        check_run_directory(out, force=force)
+    with pytest.raises(InputError, match=message):
+        write_run(out, force=force)
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "raised", "message"),
+    [
+        (errno.EACCES, InputError, "cannot be written .Permission denied"),
+        (errno.EROFS, InputError, "cannot be written .Read-only"),
+        (errno.ENOSPC, ResourceError, "disk is full"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_found_at_once(
+    number, raised, message, tmp_path, monkeypatch
+):
+    def refuse(self, *args):
+        raise OSError(number, {13: "Permission denied"}.get(number, "Read-only file system"))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    for check in (
+        lambda: check_run_directory(tmp_path / "r", force=False),
+        lambda: check_file(tmp_path / "t.csv"),
+    ):
+        with pytest.raises(raised, match=message):
+            check()
+
+
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path):
+    with pytest.raises(ResourceError, match="disk is full"):
+        write_half(tmp_path / "run", OSError(errno.ENOSPC, "No space left on device"))
+    assert listing(tmp_path) == []
+
+
+def test_a_file_is_written_whole(tmp_path):
+    path = tmp_path / "table.csv"
+    write_file(path, "a\n")
+    write_file(path, "b\n")
+    assert path.read_text() == "b\n"
+    assert listing(tmp_path) == ["table.csv"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        check_file(tmp_path)
+    with pytest.raises(InputError, match="mkdir -p"):
+        check_file(tmp_path / "none" / "table.csv")

@@ -1,0 +1,79 @@
+"""Structure files of several formats; damaged ones are named."""
+
+import ase
+import ase.io
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from smoacs.errors import InputError
+from smoacs.runs import read_structures
+
+SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+CUBIC = Structure(Lattice.cubic(3.905), ["Sr", "Ti", "O", "O", "O"], SITES)
+
+
+def frames(count, *, pbc=True):
+    return [
+        ase.Atoms("SrTiO3", scaled_positions=SITES, cell=[3.9 + i, 3.9, 3.9], pbc=pbc)
+        for i in range(count)
+    ]
+
+
+def test_many_formats_and_many_frames(tmp_path):
+    CUBIC.to(tmp_path / "one.cif")
+    two = (tmp_path / "one.cif").read_text()
+    (tmp_path / "two.cif").write_text(two + two.replace("data_SrTiO3", "data_again"))
+    CUBIC.to(tmp_path / "POSCAR", fmt="poscar")
+    ase.io.write(tmp_path / "three.extxyz", frames(3), format="extxyz")
+    files = [tmp_path / name for name in ("two.cif", "POSCAR", "three.extxyz", "one.cif")]
+    read = read_structures(files)
+    assert [(item.file, item.index) for item in read] == [
+        (str(files[0]), 0),
+        (str(files[0]), 1),
+        (str(files[1]), 0),
+        (str(files[2]), 0),
+        (str(files[2]), 1),
+        (str(files[2]), 2),
+        (str(files[3]), 0),
+    ]
+    assert {item.structure.reduced_formula for item in read} == {"SrTiO3"}
+    assert [item.structure.lattice.a for item in read[3:6]] == pytest.approx([3.9, 4.9, 5.9])
+
+
+def molecule(path):
+    ase.io.write(path, frames(2, pbc=False), format="extxyz")
+
+
+def disordered(path):
+    Structure(Lattice.cubic(3.9), [{"Sr": 0.5, "Ba": 0.5}], [[0, 0, 0]]).to(path, fmt="cif")
+
+
+def truncated(path):
+    CUBIC.to(path, fmt="cif")
+    path.write_text(path.read_text()[:300])
+
+
+BAD = {
+    "empty": ("a.cif", lambda path: path.write_text(" \n"), "the file is empty"),
+    "text": ("a.cif", lambda path: path.write_text("no crystal"), "cannot be read as a crystal"),
+    "truncated": ("a.cif", truncated, "cannot be read as a crystal"),
+    "binary": ("a.cif", lambda path: path.write_bytes(bytes(range(256))), "cannot be read as a"),
+    "unknown format": ("a.txt", lambda path: path.write_text("x"), "cannot be read as a crystal"),
+    "damaged extxyz": ("a.extxyz", lambda path: path.write_text("2\nx\nSr 0 0\n"), "cannot be"),
+    "damaged POSCAR": ("POSCAR", lambda path: path.write_text("x\n1\n2\n"), "cannot be read as a"),
+    "molecule": ("a.extxyz", molecule, "frame 0 is not a crystal"),
+    "disordered": ("a.cif", disordered, "structure 0 has partially occupied sites"),
+    "folder": ("a.cif", lambda path: path.mkdir(), "is a folder"),
+    "missing": ("a.cif", lambda path: path.touch() or path.unlink(), "no such file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_named_in_one_line(name, tmp_path):
+    file, prepare, message = BAD[name]
+    path = tmp_path / file
+    prepare(path)
+    with pytest.raises(InputError, match=message) as caught:
+        read_structures([path])
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
