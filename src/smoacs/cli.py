@@ -104,6 +104,13 @@ def design(
         int | None, typer.Option(help="Cells along each axis; 3 for 3×3×3 [1].")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="default or paper [default].")] = None,
+    at_rest: Annotated[
+        bool | None,
+        typer.Option(
+            "--at-rest/--any-lattice",
+            help="Only crystals at a minimum of the predicted energy [any lattice].",
+        ),
+    ] = None,
     predictor: PredictorName = None,
     elements: Annotated[
         str | None, typer.Option(help='The only elements to use, such as "K,Mg,F".')
@@ -131,6 +138,7 @@ def design(
         "seed": seed,
         "repeat": repeat,
         "preset": preset,
+        "at_rest": at_rest,
         "predictor": predictor,
         "elements": elements,
         "forbidden": forbid,
@@ -161,6 +169,9 @@ def judge(
     ] = None,
     repeat: Annotated[int, typer.Option(help="Cells of the template along each axis.")] = 1,
     predictor: PredictorName = None,
+    at_rest: Annotated[
+        bool, typer.Option("--at-rest", help="Crystals must be at rest, too.")
+    ] = False,
     device: Annotated[str, typer.Option(help=_DEVICE_HELP)] = "auto",
     out: CsvFile = None,
 ) -> None:
@@ -186,6 +197,7 @@ def judge(
         predictor=loaded,
         template=kind,
         known_formulas=known_formulas(loaded),
+        must_rest=at_rest,
     )
     origin = pd.DataFrame({"file": [i.file for i in named], "index": [i.index for i in named]})
     _emit(csv_text(pd.concat([origin, table], axis=1)), out)

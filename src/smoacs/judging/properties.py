@@ -34,11 +34,7 @@ def evaluate_structures(
         For each property its values in the property's unit, shape [B].
     """
     table = {name: np.full(len(structures), np.nan) for name in predictor.properties}
-    usable = [
-        index
-        for index, structure in enumerate(structures)
-        if is_crystal(structure) and predictor.elements.issuperset(element_counts(structure))
-    ]
+    usable = usable_structures(structures, predictor)
     if not usable:
         return table
     crystals = Crystals.from_structures([structures[index] for index in usable])
@@ -52,6 +48,15 @@ def evaluate_structures(
         if name in table:
             table[name][usable] = values
     return table
+
+
+def usable_structures(structures: Sequence[Structure], predictor: Predictor) -> list[int]:
+    """Which structures are crystals made of elements that the predictor knows."""
+    return [
+        index
+        for index, structure in enumerate(structures)
+        if is_crystal(structure) and predictor.elements.issuperset(element_counts(structure))
+    ]
 
 
 def known_formulas(predictor: Predictor) -> Callable[[str], bool] | None:

@@ -18,7 +18,8 @@ from smoacs.judging.criteria import (
 )
 from smoacs.judging.matching import Match, angles_kept, match_template
 from smoacs.judging.properties import evaluate_structures
-from smoacs.predictors import Predictor
+from smoacs.judging.rest import at_rest, evaluate_rest
+from smoacs.predictors import ENERGY, Predictor
 from smoacs.targets import Target
 from smoacs.templates import Template
 
@@ -30,6 +31,7 @@ def judge(
     predictor: Predictor,
     template: Template | None = None,
     known_formulas: Callable[[str], bool] | None = None,
+    must_rest: bool = False,
 ) -> pd.DataFrame:
     """Judge real crystals, from any source, criterion by criterion.
 
@@ -43,15 +45,20 @@ def judge(
         predictor: Gives the values of the targets' properties.
         template: The kind of crystal to be kept.
         known_formulas: Whether a reduced formula is already known; adds the column `novel`.
+        must_rest: Whether a crystal only succeeds at rest: no more than 3 GPa of pressure and
+            0.1 eV/Å of force on the predictor's own energy. Adds the column `at_rest`.
 
     Returns:
         A row for each structure, in their order, with the columns of `results.csv` that do not
         depend on a run. `unique` is True for the first success of each reduced formula.
 
     Raises:
-        InputError: A target's property is not among the predictor's.
+        InputError: A target's property is not among the predictor's, or `must_rest` is asked of
+            one without a formation energy.
     """
     _check_properties(targets, predictor)
+    if must_rest and ENERGY not in predictor.properties:
+        raise InputError(f"rest needs a predictor of {ENERGY}; this one has none")
     solid = [is_crystal(structure) for structure in structures]
     matches: list[Match | None] = [
         match_template(structure, template) if template is not None and ok else None
@@ -68,6 +75,11 @@ def judge(
             ],
             dtype=bool,
         )
+    if ENERGY in predictor.properties:
+        residuals = evaluate_rest(structures, predictor)
+        values |= residuals
+        if must_rest:
+            verdicts["at_rest"] = at_rest(residuals)
     success = np.array(solid, dtype=bool)
     for met in verdicts.values():
         success &= met

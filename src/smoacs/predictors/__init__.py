@@ -2,12 +2,27 @@
 
 from smoacs.predictors.base import CombinedPredictor, Predictor, chunk_systems, evaluate
 from smoacs.predictors.builtin import BUILTIN, NetworkPredictor, builtin_names
+from smoacs.predictors.derivatives import (
+    ENERGY,
+    GPA,
+    MAX_FORCE,
+    MAX_PRESSURE,
+    energy_gradients,
+    evaluate_residuals,
+    force_sizes,
+    is_at_rest,
+    residuals,
+)
 from smoacs.predictors.descriptors import Density, ToleranceFactor
 from smoacs.predictors.properties import PROPERTIES, PropertyInfo, physical
 from smoacs.predictors.registry import installed_predictors, load_predictor, resolve_device
 
 __all__ = [
     "BUILTIN",
+    "ENERGY",
+    "GPA",
+    "MAX_FORCE",
+    "MAX_PRESSURE",
     "PROPERTIES",
     "CombinedPredictor",
     "Density",
@@ -17,9 +32,14 @@ __all__ = [
     "ToleranceFactor",
     "builtin_names",
     "chunk_systems",
+    "energy_gradients",
     "evaluate",
+    "evaluate_residuals",
+    "force_sizes",
     "installed_predictors",
+    "is_at_rest",
     "load_predictor",
     "physical",
+    "residuals",
     "resolve_device",
 ]

@@ -52,6 +52,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     steps: int = 200,
     seed: int = 0,
     preset: str = "default",
+    at_rest: bool = False,
     predictor: str | Predictor | None = None,
     elements: Sequence[str] | None = None,
     forbidden: Sequence[str] = (),
@@ -70,6 +71,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
         steps: Optimisation steps.
         seed: Of all random numbers; the same seed gives the same crystals on the same device.
         preset: "default", or "paper" for the published settings.
+        at_rest: Whether lattice and coordinates must be at a minimum of the predicted energy.
         predictor: A name, a weights file, or an object in memory; the built-in one if None.
         elements: The only elements to use.
         forbidden: Elements never to use.
@@ -90,6 +92,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
             "steps": steps,
             "seed": seed,
             "preset": preset,
+            "at_rest": at_rest,
             "predictor": named,
             "elements": elements,
             "forbidden": forbidden,
@@ -128,6 +131,7 @@ def run_design(
         predictor=predictor,
         template=result.template,
         known_formulas=known_formulas(predictor),
+        must_rest=config.at_rest,
     )
     after = time.perf_counter()
     timings = result.timings | {"judge": after - before, "total": after - started}

@@ -18,7 +18,7 @@ from smoacs.targets import Target
 FLOAT_FORMAT = "%.6f"
 """Digits of every number in results.csv: enough to use, and the same for the same seed."""
 
-_STRUCTURAL_CRITERIA = ("neutral", "template_kept")
+_STRUCTURAL_CRITERIA = ("neutral", "template_kept", "at_rest")
 
 
 def rank_table(table: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 BETA1 = 0.9
 BETA2 = 0.999
-EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,23 @@ class Variable:
         tensor: A leaf whose rows belong to candidates, [rows, ...].
         system_idx: Candidate of each row, [rows].
         learning_rate: Step size.
+        epsilon: Gradients well below this shrink the steps instead of being scaled up.
     """
 
     tensor: Tensor
     system_idx: Tensor
     learning_rate: float
+    epsilon: float = 1e-8
 
 
 class CandidateAdam:
     """Moments and step counts of every candidate."""
 
-    def __init__(self, variables: Sequence[Variable], n_systems: int) -> None:
+    def __init__(
+        self, variables: Sequence[Variable], n_systems: int, *, beta2: float = BETA2
+    ) -> None:
         """Start with no momentum for any of the `n_systems` candidates."""
+        self._beta2 = beta2
         self.variables = tuple(variables)
         self._first = [torch.zeros_like(v.tensor) for v in variables]
         self._second = [torch.zeros_like(v.tensor) for v in variables]
@@ -51,7 +55,7 @@ class CandidateAdam:
         moving = torch.ones_like(self._steps, dtype=torch.bool) if moving is None else moving
         self._steps += moving
         steps = self._steps.clamp(min=1)
-        correction1, correction2 = 1 - BETA1**steps, 1 - BETA2**steps
+        correction1, correction2 = 1 - BETA1**steps, 1 - self._beta2**steps
         with torch.no_grad():
             for variable, first, second in zip(
                 self.variables, self._first, self._second, strict=True
@@ -63,9 +67,11 @@ class CandidateAdam:
                 rows = variable.system_idx
                 move = moving[rows].view(shape)
                 first.copy_(torch.where(move, BETA1 * first + (1 - BETA1) * grad, first))
-                second.copy_(torch.where(move, BETA2 * second + (1 - BETA2) * grad**2, second))
+                second.copy_(
+                    torch.where(move, self._beta2 * second + (1 - self._beta2) * grad**2, second)
+                )
                 mean = first / correction1[rows].view(shape)
-                scale = (second / correction2[rows].view(shape)).sqrt() + EPSILON
+                scale = (second / correction2[rows].view(shape)).sqrt() + variable.epsilon
                 step = factor * variable.learning_rate * mean / scale
                 tensor.sub_(torch.where(move, step, 0.0))
                 tensor.grad = None

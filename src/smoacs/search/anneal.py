@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from smoacs.crystals import SoftCrystals
+from smoacs.predictors import is_at_rest
 from smoacs.search.adam import CandidateAdam, Variable
 from smoacs.search.evolution import choose_sources, copy_and_mutate
 from smoacs.search.objective import Evaluation, Objective
 from smoacs.search.progress import Recorder
-from smoacs.search.settings import AnnealSettings, CopyMutateSettings
+from smoacs.search.rest import LatticeRelaxer
+from smoacs.search.settings import AnnealSettings, CopyMutateSettings, FinishSettings
 from smoacs.targets import Target
 
 
@@ -30,9 +32,12 @@ def cosine(step: int, horizon: int) -> float:
 
 
 def all_met(targets: Sequence[Target], evaluation: Evaluation) -> Tensor:
-    """Candidates that are finite and meet every target, [B]."""
+    """Candidates that are finite, meet every target and, where asked for, are at rest, [B]."""
     met = [target.met(evaluation.values[target.property]) for target in targets]
-    return torch.stack(met).all(0) & evaluation.finite
+    verdict = torch.stack(met).all(0) & evaluation.finite
+    if evaluation.pressure is not None and evaluation.max_force is not None:
+        verdict = verdict & is_at_rest(evaluation.pressure, evaluation.max_force)
+    return verdict
 
 
 def anneal(
@@ -63,6 +68,8 @@ def anneal(
         return target.loss(values, inner=settings.inner)
 
     adam = _optimiser(soft, settings)
+    relaxer = LatticeRelaxer(soft) if objective.at_rest else None
+    everyone = torch.ones(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
     level, begin = 1.0, 0
     for step in range(steps):
         crystals = soft.crystals(
@@ -79,6 +86,8 @@ def anneal(
             level, begin = factor, step + 1
             continue
         evaluation.backward(crystals)
+        if relaxer is not None:
+            relaxer.step(crystals.volume.detach(), everyone)
         adam.step(factor)
         soft.project()
 
@@ -86,13 +95,33 @@ def anneal(
 def _optimiser(soft: SoftCrystals, settings: AnnealSettings) -> CandidateAdam:
     systems = torch.arange(soft.space.n_systems, device=soft.lengths.device)
     sites = soft.space.system_idx
+    chemistry = [
+        Variable(soft.element_scores, sites, settings.learning_rate_scores),
+        Variable(soft.combination_scores, systems, settings.learning_rate_scores),
+    ]
     return CandidateAdam(
-        [
-            Variable(soft.lengths, systems, settings.learning_rate_lattice),
-            Variable(soft.angles, systems, settings.learning_rate_lattice),
-            Variable(soft.displacements, sites, settings.learning_rate_coords),
-            Variable(soft.element_scores, sites, settings.learning_rate_scores),
-            Variable(soft.combination_scores, systems, settings.learning_rate_scores),
-        ],
+        [*geometry_variables(soft, settings), *chemistry],
         soft.space.n_systems,
+        beta2=settings.geometry.beta2,
     )
+
+
+def geometry_variables(
+    soft: SoftCrystals, settings: AnnealSettings | FinishSettings
+) -> list[Variable]:
+    """Lattice and coordinates as variables of Adam.
+
+    Where a `LatticeRelaxer` moves the lengths it takes their gradients first, so Adam finds none.
+    """
+    systems = torch.arange(soft.space.n_systems, device=soft.lengths.device)
+    lattice = (systems, settings.learning_rate_lattice)
+    return [
+        Variable(soft.lengths, *lattice),
+        Variable(soft.angles, *lattice),
+        Variable(
+            soft.displacements,
+            soft.space.system_idx,
+            settings.learning_rate_coords,
+            settings.geometry.coords_epsilon,
+        ),
+    ]

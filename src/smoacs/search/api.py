@@ -11,13 +11,14 @@ from torch import Tensor
 
 from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.errors import InputError
-from smoacs.predictors import Predictor, load_predictor, resolve_device
+from smoacs.predictors import ENERGY, Predictor, load_predictor, resolve_device
 from smoacs.search.anneal import anneal
 from smoacs.search.config import DesignConfig
 from smoacs.search.finish import finish
 from smoacs.search.objective import Objective
 from smoacs.search.progress import ProgressCallback, Recorder
-from smoacs.search.settings import PRESETS
+from smoacs.search.rest import start_at_radii
+from smoacs.search.settings import AT_REST, PRESETS
 from smoacs.targets import Target
 from smoacs.templates import Template
 
@@ -67,9 +68,9 @@ def run_search(
     if predictor is None:
         predictor = load_predictor(config.predictor, device=config.device)
     targets = config.parsed_targets()
-    _check_properties(targets, predictor)
+    _check_properties(targets, predictor, at_rest=config.at_rest)
     template = restrict_to_known(config.resolved_template(), predictor)
-    settings = PRESETS[config.preset]
+    settings = AT_REST if config.at_rest else PRESETS[config.preset]
     generator = torch.Generator().manual_seed(config.seed)
     space = DesignSpace.from_templates([template] * config.n, resolve_device(config.device))
     soft = SoftCrystals.start(
@@ -78,10 +79,14 @@ def run_search(
         score_noise=settings.anneal.score_noise,
         combination_noise=settings.anneal.combination_noise,
     )
+    if config.at_rest:
+        start_at_radii(soft, settings.anneal.temperature_start, config.repeat)
     recorder = Recorder(config.steps, progress)
     finish_steps = 0 if settings.finish is None else round(settings.finish.share * config.steps)
     anneal_steps = config.steps - finish_steps
-    with Objective(predictor, targets, batch_size=config.batch_size) as objective:
+    with Objective(
+        predictor, targets, batch_size=config.batch_size, at_rest=config.at_rest
+    ) as objective:
         anneal(
             soft,
             objective,
@@ -116,7 +121,9 @@ def run_search(
     )
 
 
-def _check_properties(targets: Sequence[Target], predictor: Predictor) -> None:
+def _check_properties(targets: Sequence[Target], predictor: Predictor, *, at_rest: bool) -> None:
+    if at_rest and ENERGY not in predictor.properties:
+        raise InputError(f"designs at rest need a predictor of {ENERGY}; this one has none")
     for target in targets:
         if target.property not in predictor.properties:
             known = ", ".join(sorted(predictor.properties))

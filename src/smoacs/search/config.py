@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import tomli_w
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from smoacs.chemistry.elements import ELEMENTS, parse_elements
 from smoacs.errors import InputError
@@ -58,6 +58,11 @@ class DesignConfig(BaseModel):
     )
     preset: Literal["default", "paper"] = Field(
         default="default", description="'default' or 'paper'"
+    )
+    at_rest: bool = Field(
+        default=False,
+        strict=True,
+        description="true or false (whether lattice and coordinates must be at an energy minimum)",
     )
     predictor: str | None = Field(
         default=None,
@@ -121,6 +126,12 @@ class DesignConfig(BaseModel):
                     f"torch knows no device {value!r}; 'auto' takes the best there is"
                 ) from None
         return value
+
+    @model_validator(mode="after")
+    def _presets_agree(self) -> Self:
+        if self.at_rest and self.preset == "paper":
+            raise InputError("at_rest and the preset 'paper' exclude each other: leave one out")
+        return self
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, object]) -> Self:
@@ -208,6 +219,9 @@ def _sentence(errors: "list[ErrorDetails]") -> str:
     # A misspelt setting explains why another is missing.
     error = min(errors, key=lambda error: error["type"] != "extra_forbidden")
     location = error["loc"]
+    cause = error.get("ctx", {}).get("error")
+    if not location:  # two settings that do not go together
+        return str(cause)
     name = str(location[0])
     fields = DesignConfig.model_fields
     if error["type"] == "extra_forbidden":
@@ -218,7 +232,6 @@ def _sentence(errors: "list[ErrorDetails]") -> str:
     if error["type"] == "missing":
         return f"the setting {name!r} is missing: it must be {right}"
     where = name if len(location) == 1 else f"{name}[{location[1]}]"
-    cause = error.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         return str(cause) if name == "targets" else f"{name}: {cause}"
     return f"{where} = {error['input']!r} is not right: {name} must be {right}"

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import SoftCrystals
-from smoacs.search.adam import CandidateAdam, Variable
-from smoacs.search.anneal import all_met
+from smoacs.search.adam import CandidateAdam
+from smoacs.search.anneal import all_met, geometry_variables
 from smoacs.search.objective import Evaluation, Objective
 from smoacs.search.progress import Recorder
+from smoacs.search.rest import LatticeRelaxer, rest_loss, scale_to_radii
 from smoacs.search.settings import FinishSettings
 
 PROPOSALS = 24
@@ -82,15 +83,10 @@ def finish(
         Combination of each candidate [B] and element of each site [N].
     """
     climb = _start(soft)
-    systems = torch.arange(soft.space.n_systems, device=soft.lengths.device)
     adam = CandidateAdam(
-        [
-            Variable(soft.lengths, systems, settings.learning_rate_lattice),
-            Variable(soft.angles, systems, settings.learning_rate_lattice),
-            Variable(soft.displacements, soft.space.system_idx, settings.learning_rate_coords),
-        ],
-        soft.space.n_systems,
+        geometry_variables(soft, settings), soft.space.n_systems, beta2=settings.geometry.beta2
     )
+    relaxer = LatticeRelaxer(soft) if objective.at_rest else None
     resting = torch.zeros(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
     for step in range(steps):
         if step > 0 and step % settings.polish_steps == 0:
@@ -104,9 +100,14 @@ def finish(
                     temperature=settings.swap_temperature,
                     generator=generator,
                 )
+                if relaxer is not None:
+                    scale_to_radii(soft, climb.combination, climb.best_elements, climb.elements)
+                    relaxer.restart(~resting)
                 adam.restart(~resting)
         if not resting.all():
-            _try(soft, objective, climb, ~resting, inner=settings.inner)
+            volume = _try(soft, objective, climb, ~resting, inner=settings.inner)
+            if relaxer is not None:
+                relaxer.step(volume, ~resting)
             adam.step(1.0, ~resting)
             soft.project()
         recorder.record("finishing", climb.values, climb.met)
@@ -134,8 +135,12 @@ def _start(soft: SoftCrystals) -> _Climb:
 
 def _try(
     soft: SoftCrystals, objective: Objective, climb: _Climb, active: Tensor, *, inner: float
-) -> None:
-    """Evaluate the active candidates on trial, keep what is better, leave geometry gradients."""
+) -> Tensor:
+    """Evaluate the active candidates on trial, keep what is better, leave geometry gradients.
+
+    Returns:
+        Volumes of the cells on trial, Å³, [B].
+    """
     crystals = soft.hard_crystals(climb.combination, climb.elements)
     index = torch.nonzero(active).flatten()
     part = crystals.select(index)
@@ -146,7 +151,7 @@ def _try(
     met = torch.zeros_like(active)
     met[index] = all_met(objective.targets, evaluation)
     loss = torch.full_like(climb.loss, torch.inf)
-    loss[index] = evaluation.loss
+    loss[index] = evaluation.loss + rest_loss(evaluation)
     # A swap on trial always has a composition of its own, so its success outranks a shared one.
     n = len(active)
     swapped = (climb.elements != climb.best_elements).view(n, -1).any(1)
@@ -167,6 +172,7 @@ def _try(
     climb.displacements = torch.where(
         better_sites[:, None], soft.displacements.detach(), climb.displacements
     )
+    return crystals.volume.detach()
 
 
 def _swap_cost(soft: SoftCrystals, climb: _Climb, sites: Tensor, evaluation: Evaluation) -> Tensor:

@@ -13,13 +13,23 @@ import torch
 from torch import Tensor
 
 from smoacs.crystals import Crystals, neighbor_list
-from smoacs.predictors import Predictor, chunk_systems
+from smoacs.predictors import (
+    ENERGY,
+    MAX_FORCE,
+    Predictor,
+    chunk_systems,
+    energy_gradients,
+    force_sizes,
+    residuals,
+)
 from smoacs.targets import Target
 
 ATOMS_PER_CHUNK = 160
 """Atoms evaluated together on a CPU: small enough for the caches, large enough to hide Python."""
 
 ATOMS_PER_CHUNK_GPU = 20_000
+
+NEGLIGIBLE_FORCE = 0.1 * MAX_FORCE
 
 TargetLoss = Callable[[Target, Tensor], Tensor]
 """Loss of one target for raw values of its property, [b] -> [b]."""
@@ -34,9 +44,12 @@ class Evaluation:
         loss: Sum of the targets' losses; infinite for a crystal that is not finite, [B].
         finite: Whether loss and gradients are finite, [B].
         species_grad: With respect to species_probs, [N, E].
-        frac_grad: With respect to frac_coords, [N, 3].
-        cell_grad: With respect to cell, [B, 3, 3].
+        frac_grad: With respect to frac_coords, [N, 3]; of the energy (eV) if designs are to be
+            at rest.
+        cell_grad: With respect to cell, [B, 3, 3]; of the energy likewise.
         radii_grad: With respect to ionic_radii, [N]; None without radii.
+        pressure: GPa, [B]; None unless designs are to be at rest.
+        max_force: eV/Å, [B]; likewise.
     """
 
     values: dict[str, Tensor]
@@ -46,6 +59,8 @@ class Evaluation:
     frac_grad: Tensor
     cell_grad: Tensor
     radii_grad: Tensor | None
+    pressure: Tensor | None = None
+    max_force: Tensor | None = None
 
     def backward(self, crystals: Crystals) -> None:
         """Send the gradients on into the variables that `crystals` was computed from."""
@@ -68,9 +83,22 @@ class Objective:
     """
 
     def __init__(
-        self, predictor: Predictor, targets: Sequence[Target], *, batch_size: int | None = None
+        self,
+        predictor: Predictor,
+        targets: Sequence[Target],
+        *,
+        batch_size: int | None = None,
+        at_rest: bool = False,
     ) -> None:
-        """Take the predictor, the targets, and how many crystals a chunk may hold at most."""
+        """Take what evaluates the crystals.
+
+        Args:
+            predictor: Gives the targets' properties, and the formation energy if `at_rest`.
+            targets: What is wanted.
+            batch_size: How many crystals a chunk may hold at most.
+            at_rest: Whether geometry follows the energy, and only chemistry the targets.
+        """
+        self.at_rest = at_rest
         self.predictor = predictor
         self.targets = tuple(targets)
         self.batch_size = batch_size
@@ -129,7 +157,20 @@ class Objective:
         out = self.predictor(part, neighbors)
         values = {t.property: out[t.property] for t in self.targets}
         losses = torch.stack([loss(t, values[t.property]) for t in self.targets]).sum(0)
-        grads = torch.autograd.grad(losses.sum(), leaves, allow_unused=True, materialize_grads=True)
+        grads = torch.autograd.grad(
+            losses.sum(),
+            leaves,
+            retain_graph=self.at_rest,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        pressure = force = None
+        if self.at_rest:
+            frac_grad, cell_grad = energy_gradients(out[ENERGY], part)
+            pressure, force = residuals(frac_grad, cell_grad, part)
+            # Atoms on symmetric sites feel rounding errors only; these must not seed distortions.
+            felt = force_sizes(frac_grad, part) > NEGLIGIBLE_FORCE
+            grads = (grads[0], frac_grad * felt[:, None], cell_grad, *grads[3:])
         finite = _finite_systems(losses, grads, part)
         site_ok = finite[part.system_idx]
         species, frac, cell = grads[0], grads[1], grads[2]
@@ -141,6 +182,8 @@ class Objective:
             frac_grad=frac.where(site_ok[:, None], 0.0),
             cell_grad=cell.where(finite[:, None, None], 0.0),
             radii_grad=None if part.ionic_radii is None else grads[3].where(site_ok, 0.0),
+            pressure=pressure,
+            max_force=force,
         )
 
 
@@ -156,8 +199,11 @@ def _detach(crystals: Crystals) -> Crystals:
 
 
 def _finite_systems(losses: Tensor, grads: Sequence[Tensor], part: Crystals) -> Tensor:
-    """Crystals whose loss and gradients are all finite, [b]."""
-    finite = losses.isfinite() & grads[2].isfinite().all(2).all(1)
+    """Crystals that are finite themselves, and so are their loss and gradients, [b].
+
+    One that is not has no neighbours, so its values alone may look sound.
+    """
+    finite = part.finite & losses.isfinite() & grads[2].isfinite().all(2).all(1)
     for grad in (grads[0].sum(1), grads[1].sum(1), *grads[3:]):
         bad = torch.zeros_like(losses).index_add(
             0, part.system_idx, (~grad.isfinite()).to(losses.dtype)
@@ -167,7 +213,6 @@ def _finite_systems(losses: Tensor, grads: Sequence[Tensor], part: Crystals) -> 
 
 
 def _join(parts: Sequence[Evaluation]) -> Evaluation:
-    radii = [p.radii_grad for p in parts if p.radii_grad is not None]
     return Evaluation(
         values={n: torch.cat([p.values[n] for p in parts]) for n in parts[0].values},
         loss=torch.cat([p.loss for p in parts]),
@@ -175,5 +220,12 @@ def _join(parts: Sequence[Evaluation]) -> Evaluation:
         species_grad=torch.cat([p.species_grad for p in parts]),
         frac_grad=torch.cat([p.frac_grad for p in parts]),
         cell_grad=torch.cat([p.cell_grad for p in parts]),
-        radii_grad=torch.cat(radii) if radii else None,
+        radii_grad=_join_optional([p.radii_grad for p in parts]),
+        pressure=_join_optional([p.pressure for p in parts]),
+        max_force=_join_optional([p.max_force for p in parts]),
     )
+
+
+def _join_optional(parts: Sequence[Tensor | None]) -> Tensor | None:
+    present = [part for part in parts if part is not None]
+    return torch.cat(present) if present else None

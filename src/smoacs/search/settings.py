@@ -1,6 +1,22 @@
 """How the optimiser works: one frozen set of numbers per preset."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometrySettings:
+    """Adam for lattice and coordinates, beyond the learning rates.
+
+    Where geometry follows the energy, gradients have a meaning: with an epsilon of the size of a
+    small force, steps fade out towards the minimum, and noise is not scaled up to full steps.
+
+    Attributes:
+        coords_epsilon: Of fractional coordinates.
+        beta2: Decay of the mean square gradient.
+    """
+
+    coords_epsilon: float = 1e-8
+    beta2: float = 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +35,7 @@ class AnnealSettings:
         combination_noise: The same for the combination scores.
         inner: How far inside their windows targets pull (see `Target.loss`); None takes the
             losses of the paper.
+        geometry: How Adam treats lattice and coordinates.
     """
 
     learning_rate_lattice: float
@@ -31,6 +48,7 @@ class AnnealSettings:
     score_noise: float
     combination_noise: float
     inner: float | None
+    geometry: GeometrySettings = GeometrySettings()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +81,7 @@ class FinishSettings:
         patience: Swaps in a row without gain after which a failing candidate becomes a copy of a
             success.
         inner: How far inside their windows targets pull.
+        geometry: How Adam treats lattice and coordinates.
     """
 
     share: float
@@ -72,6 +91,7 @@ class FinishSettings:
     swap_temperature: float
     patience: int
     inner: float
+    geometry: GeometrySettings = GeometrySettings()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,5 +145,23 @@ DEFAULT = OptimiserSettings(
     ),
 )
 """The best that was found; see docs/optimiser.md."""
+
+_ENERGY_GEOMETRY = GeometrySettings(coords_epsilon=0.2, beta2=0.9)
+
+AT_REST = replace(
+    DEFAULT,
+    anneal=replace(DEFAULT.anneal, geometry=_ENERGY_GEOMETRY),
+    finish=FinishSettings(
+        share=0.6,
+        learning_rate_lattice=0.01,
+        learning_rate_coords=0.003,
+        polish_steps=8,
+        swap_temperature=0.1,
+        patience=4,
+        inner=0.3,
+        geometry=_ENERGY_GEOMETRY,
+    ),
+)
+"""As DEFAULT, for designs at rest: a swap needs more steps until the new crystal has relaxed."""
 
 PRESETS = {"default": DEFAULT, "paper": PAPER}

@@ -1,0 +1,42 @@
+"""Is a crystal at rest: residual pressure and forces on the predictor's own energy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+from smoacs.crystals import Crystals
+from smoacs.judging.properties import usable_structures
+from smoacs.predictors import Predictor, evaluate_residuals, is_at_rest
+
+
+def evaluate_rest(
+    structures: Sequence[Structure], predictor: Predictor
+) -> dict[str, NDArray[np.float64]]:
+    """Evaluate what still acts on each of B structures, in batches.
+
+    Args:
+        structures: In any order, of any sizes.
+        predictor: One that gives the formation energy.
+
+    Returns:
+        `pressure` (GPa; positive if the crystal wants to expand) and `max_force` (eV/Å), each
+        [B]; NaN for a structure that is no crystal or holds an unknown element.
+    """
+    table = {name: np.full(len(structures), np.nan) for name in ("pressure", "max_force")}
+    usable = usable_structures(structures, predictor)
+    if usable:
+        crystals = Crystals.from_structures([structures[index] for index in usable])
+        for name, values in zip(table, evaluate_residuals(predictor, crystals), strict=True):
+            table[name][usable] = values.double().cpu().numpy()
+    return table
+
+
+def at_rest(residuals: dict[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Whether each structure is at rest, [B], from what `evaluate_rest` gives."""
+    verdict: NDArray[np.bool_] = is_at_rest(
+        torch.as_tensor(residuals["pressure"]), torch.as_tensor(residuals["max_force"])
+    ).numpy()
+    return verdict
