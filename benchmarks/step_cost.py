@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 
 import torch
+
+from smoacs.crystals import DesignSpace, SoftCrystals, neighbor_list
+from smoacs.predictors import load_predictor
 from smoacs.search import DesignConfig
 from smoacs.search.anneal import anneal
 from smoacs.search.objective import Objective
 from smoacs.search.progress import Recorder
 from smoacs.search.settings import DEFAULT
-
-from smoacs.crystals import DesignSpace, SoftCrystals, neighbor_list
-from smoacs.predictors import load_predictor
 from smoacs.targets import Target
 
 TARGETS = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5", "0.8 <= tolerance_factor <= 1.0")

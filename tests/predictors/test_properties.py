@@ -10,6 +10,7 @@ def test_the_contract_names_are_there():
     assert units == {
         "band_gap": "eV",
         "formation_energy": "eV/atom",
+        "energy": "eV/atom",
         "energy_above_hull": "eV/atom",
         "tolerance_factor": "1",
         "density": "g/cm^3",

@@ -67,6 +67,14 @@ class Crystals:
         volume: Tensor = torch.linalg.det(self.cell).abs()
         return volume
 
+    @property
+    def finite(self) -> Tensor:
+        """Whether species, coordinates and cell of each crystal are finite, shape [B]."""
+        atoms = self.frac_coords.isfinite().all(1) & self.species_probs.isfinite().all(1)
+        broken = torch.bincount(self.system_idx[~atoms], minlength=self.n_systems)
+        finite: Tensor = self.cell.isfinite().all(2).all(1) & (broken == 0)
+        return finite
+
     def replace(self, **changes: Tensor | None) -> Crystals:
         """A copy with the named fields changed."""
         values: dict[str, Any] = changes

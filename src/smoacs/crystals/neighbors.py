@@ -6,7 +6,7 @@ Pairs are found by vesin, crystal by crystal, so crystals of a batch never share
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -67,6 +67,16 @@ class NeighborList:
         cell = crystals.cell[crystals.system_idx[i]]
         return (frac.unsqueeze(1) @ cell).squeeze(1)
 
+    def to(self, device: torch.device | str) -> NeighborList:
+        """A copy on `device`."""
+        return replace(
+            self,
+            edge_index=self.edge_index.to(device),
+            shifts=self.shifts.to(device),
+            frac_coords=self.frac_coords.to(device),
+            cell=self.cell.to(device),
+        )
+
     def full(self) -> tuple[Tensor, Tensor]:
         """Both directions of every edge: edge_index [2, 2M] and shifts [2M, 3]."""
         return (
@@ -79,17 +89,22 @@ class NeighborList:
 
         A crystal that is deformed by F (cell_now = cell_then @ F) and whose atoms then move by at
         most u brings no pair closer than sigma_min(F) * d - 2 u. The bound is exact, not a guess.
+        A crystal whose cell is or was not finite, or was flat, is stale.
         """
         with torch.no_grad():
-            deformation = torch.linalg.solve(self.cell.double(), crystals.cell.double())
-            sigma = torch.linalg.svdvals(deformation)[:, -1]
+            then, now = self.cell.double(), crystals.cell.double()
+            usable = _has_volume(then) & now.isfinite().all(2).all(1)
+            then, now = (
+                torch.where(usable[:, None, None], c, torch.eye(3).to(c)) for c in (then, now)
+            )
+            sigma = torch.linalg.svdvals(torch.linalg.solve(then, now))[:, -1]
             moved = (crystals.frac_coords - self.frac_coords).double()
-            step = (moved.unsqueeze(1) @ crystals.cell.double()[crystals.system_idx]).squeeze(1)
-            distance = step.norm(dim=1)
+            step = (moved.unsqueeze(1) @ now[crystals.system_idx]).squeeze(1)
             farthest = torch.zeros_like(sigma)
-            farthest.scatter_reduce_(0, crystals.system_idx, distance, "amax")
-            reached: Tensor = sigma * (self.cutoff + self.skin) - 2 * farthest
-            return ~(reached >= self.cutoff)
+            farthest.scatter_reduce_(0, crystals.system_idx, step.norm(dim=1), "amax")
+            safe = sigma * (self.cutoff + self.skin) - 2 * farthest >= self.cutoff
+            stale: Tensor = ~(usable & safe)
+            return stale
 
     def is_stale(self, crystals: Crystals) -> bool:
         """Whether any crystal of the batch needs a new list."""
@@ -128,6 +143,14 @@ def neighbor_list(crystals: Crystals, cutoff: float, skin: float = 0.0) -> Neigh
 
 MIN_VOLUME = 1e-3
 """Cells flatter than this (Å³) have no sensible neighbours."""
+
+
+def _has_volume(cell: Tensor) -> Tensor:
+    """Whether each cell, [B, 3, 3], is finite and not flat, [B]."""
+    finite = cell.isfinite().all(2).all(1)
+    volume = torch.linalg.det(torch.where(finite[:, None, None], cell, 0.0)).abs()
+    solid: Tensor = volume > MIN_VOLUME
+    return solid
 
 
 def _join(

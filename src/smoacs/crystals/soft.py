@@ -276,8 +276,14 @@ class SoftCrystals:
 
 def angle_factor(angles: Tensor) -> Tensor:
     """Square of the volume over abc, [B], of cells with the given angles (degrees, [B, 3])."""
-    cos = torch.cos(torch.deg2rad(angles))
+    cos = _cosines(angles)
     return 1 - (cos * cos).sum(1) + 2 * cos.prod(1)
+
+
+def _cosines(angles: Tensor) -> Tensor:
+    """Cosines of angles in degrees; exactly 0 at 90°, with the cosine's slope."""
+    cos = torch.cos(torch.deg2rad(angles))
+    return torch.where(angles == 90.0, cos - cos.detach(), cos)  # noqa: PLR2004
 
 
 def cell_from_parameters(lengths: Tensor, angles: Tensor) -> Tensor:
@@ -288,14 +294,11 @@ def cell_from_parameters(lengths: Tensor, angles: Tensor) -> Tensor:
         angles: α, β, γ in degrees, [B, 3], with a positive `angle_factor`.
     """
     a, b, c = lengths.unbind(1)
-    cos = torch.cos(torch.deg2rad(angles))
-    cos = torch.where(angles == 90.0, torch.zeros_like(cos), cos)  # noqa: PLR2004  (exactly square)
-    ca, cb, cg = cos.unbind(1)
+    ca, cb, cg = _cosines(angles).unbind(1)
     sg = torch.sin(torch.deg2rad(angles[:, 2]))
     zero = torch.zeros_like(a)
     cy = (ca - cb * cg) / sg
     cz = torch.sqrt(angle_factor(angles)) / sg
-    cz = torch.where((angles == 90.0).all(1), torch.ones_like(cz), cz)  # noqa: PLR2004
     rows = [
         torch.stack([a, zero, zero], 1),
         torch.stack([b * cg, b * sg, zero], 1),

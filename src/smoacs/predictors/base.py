@@ -82,7 +82,7 @@ def evaluate(predictor: Predictor, crystals: Crystals) -> dict[str, NDArray[np.f
     """Evaluate crystals in chunks, without gradients, as users see the values.
 
     Returns:
-        For each property its values in its unit, shape [B].
+        For each property its values in its unit, shape [B]; NaN for a crystal that is not finite.
     """
     results: dict[str, list[NDArray[np.float64]]] = {name: [] for name in predictor.properties}
     for systems in chunk_systems(crystals.counts, ATOMS_PER_CHUNK):
@@ -90,7 +90,8 @@ def evaluate(predictor: Predictor, crystals: Crystals) -> dict[str, NDArray[np.f
         with torch.no_grad():
             out = predictor(part, neighbor_list(part, predictor.cutoff))
         for name, values in results.items():
-            values.append(physical(name, out[name].double().cpu().numpy()))
+            sound = out[name].double().cpu().where(part.finite.cpu(), torch.nan)
+            values.append(physical(name, sound.numpy()))
     return {name: np.concatenate(values) for name, values in results.items()}
 
 

@@ -38,6 +38,8 @@ class NetworkPredictor:
     def __call__(self, crystals: Crystals, neighbors: NeighborList) -> dict[str, Tensor]:
         """Return every property, each [B], in the weights' precision."""
         weight = self.network.embedding
+        if neighbors.edge_index.device != weight.device:
+            neighbors = neighbors.to(weight.device)
         values = self.network(crystals.to(weight.device, weight.dtype), neighbors)
         mean = values.mean(0)
         names = self.network.properties

@@ -14,6 +14,7 @@ geometry.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,12 @@ such a pair), whatever the network says."""
 
 REPULSION_STRENGTH = 100.0
 """eV, times (onset - ratio)² for each pair."""
+
+
+def power_of_ten(exponent: Tensor, limit: float) -> Tensor:
+    """10 to the exponents; beyond `limit` the tangent there goes on, so nothing overflows."""
+    inside = exponent.clamp(max=limit)
+    return 10.0**inside * (1.0 + math.log(10.0) * (exponent - inside))
 
 
 @dataclass(frozen=True)
@@ -252,17 +259,27 @@ class Pooling(nn.Module):
 
 
 class Network(nn.Module):
-    """Properties of crystals, for each member of the ensemble."""
+    """Properties of crystals, for each member of the ensemble.
+
+    A property in `log10` leaves the layers as the decimal logarithm of its value in its unit, and
+    the network with 10 to that; the number is the exponent beyond which `power_of_ten` is straight.
+    """
 
     scale: Tensor
     pooled: Tensor
     repelled: Tensor
 
-    def __init__(self, settings: NetworkSettings, properties: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        properties: tuple[str, ...],
+        log10: Mapping[str, float] | None = None,
+    ) -> None:
         super().__init__()
         s = settings
         self.settings = s
         self.properties = properties
+        self.log10 = dict(log10 or {})
         self.geometry = Geometry(s)
         self.embedding = nn.Parameter(0.5 * torch.randn(s.members, N_ELEMENTS, s.channels))
         self.interactions = nn.ModuleList(Interaction(s) for _ in range(s.layers))
@@ -278,6 +295,17 @@ class Network(nn.Module):
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> Tensor:
         """Property values, [M, B, properties], in their units; the energy is a sum over atoms."""
+        raw = self.raw(crystals, neighbors)
+        if not self.log10:
+            return raw
+        columns = [
+            power_of_ten(column, self.log10[name]) if name in self.log10 else column
+            for name, column in zip(self.properties, raw.unbind(2), strict=True)
+        ]
+        return torch.stack(columns, dim=2)
+
+    def raw(self, crystals: Crystals, neighbors: NeighborList) -> Tensor:
+        """What the layers give, [M, B, properties]: values, or the logarithms of `log10` ones."""
         geometry = self.geometry(crystals, neighbors)
         h = crystals.species_probs @ self.embedding
         for interaction in self.interactions:

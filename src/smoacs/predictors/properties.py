@@ -28,6 +28,7 @@ class PropertyInfo:
 PROPERTIES: Mapping[str, PropertyInfo] = {
     "band_gap": PropertyInfo(label="band gap", unit="eV", scale=1.0, minimum=0.0),
     "formation_energy": PropertyInfo(label="formation energy", unit="eV/atom", scale=0.5),
+    "energy": PropertyInfo(label="total energy", unit="eV/atom", scale=0.5),
     "energy_above_hull": PropertyInfo(label="energy above hull", unit="eV/atom", scale=0.1),
     "tolerance_factor": PropertyInfo(label="tolerance factor", unit="1", scale=0.1),
     "density": PropertyInfo(label="density", unit="g/cm^3", scale=1.0, minimum=0.0),

@@ -1,9 +1,12 @@
 """Finding predictors by name: built-in weights, weights files, and plug-ins (entry points).
 
 A package adds a predictor by an entry point in the group `smoacs.predictors` that names a callable
-taking the device (`"cpu"`, `"cuda"`) and returning a `Predictor`.
+taking the device (`"cpu"`, `"cuda"`) and returning a `Predictor`. A user who writes `name:argument`
+instead of `name` hands the part after the colon to that callable, as its second argument.
 """
 
+import inspect
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 import torch
@@ -25,19 +28,20 @@ def load_predictor(name_or_path: str | None = None, device: str = "auto") -> Com
     """Load a predictor by name or weights file, together with the descriptors.
 
     Args:
-        name_or_path: Name of built-in weights or of a plug-in, or a weights file; None for the
-            built-in default.
+        name_or_path: Name of built-in weights or of a plug-in (`name` or `name:argument`), or a
+            weights file; None for the built-in default.
         device: A torch device, or "auto".
 
     Raises:
-        InputError: If there is no such predictor, or no such device.
+        InputError: If there is no such predictor, it wants no argument or another, or there is no
+            such device.
     """
     name = BUILTIN if name_or_path is None else name_or_path
     place = resolve_device(device)
-    plugin = next((p for p in _plugins() if p.name == name), None)
+    plugin = next((p for p in _plugins() if p.name == name.partition(":")[0]), None)
     main: Predictor
     if plugin is not None:
-        main = plugin.load()(str(place))
+        main = _make(plugin.load(), name, str(place))
     else:
         main = load_network(name)
         main.network.to(place)
@@ -58,6 +62,19 @@ def resolve_device(device: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f'device "{device}" is not here: give "auto", "cpu" or a GPU') from error
     return place
+
+
+def _make(factory: Callable[..., Predictor], name: str, device: str) -> Predictor:
+    """Call a plug-in's callable with the device, and with what follows the colon in `name`."""
+    plugin, colon, argument = name.partition(":")
+    given = (device, argument) if colon else (device,)
+    try:
+        inspect.signature(factory).bind(*given)
+    except TypeError as error:
+        wanted = "no argument" if colon else "an argument"
+        msg = f"the predictor {plugin} wants {wanted} after a colon, but got {name!r}"
+        raise InputError(msg) from error
+    return factory(*given)
 
 
 def _plugins() -> list[EntryPoint]:

@@ -32,6 +32,7 @@ class WeightsHeader:
         elements: Symbols of the elements in the training data.
         training_data: Sources and licences, in words.
         metrics: Held-out errors: property -> {"mae": ..., "n": ...} in the property's unit.
+        log10: Properties that the network holds as logarithms (see `Network`).
     """
 
     name: str
@@ -40,6 +41,7 @@ class WeightsHeader:
     elements: tuple[str, ...]
     training_data: tuple[str, ...] = ()
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    log10: Mapping[str, float] = field(default_factory=dict)
 
 
 def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: Tensor) -> None:
@@ -85,10 +87,11 @@ def read_weights(path: Path) -> tuple[Network, WeightsHeader, Tensor]:
     try:
         header = _parse(json.loads(meta))
         formulas = tensors.pop("training_formulas")
-        network = Network(header.settings, tuple(header.properties))
+        network = Network(header.settings, tuple(header.properties), header.log10)
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        msg = f"the weights in {path} do not fit their header: {str(error).splitlines()[0]}"
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        msg = f"the weights in {path} do not fit their header: {reason}"
         raise InputError(msg) from error
     return network, header, formulas
 
@@ -107,10 +110,10 @@ def stack_members(networks: list[Network]) -> Network:
     """One network whose members are the given ones'.
 
     Raises:
-        InputError: If they differ in size or properties.
+        InputError: If they differ in size, properties or output scales.
     """
     first = networks[0]
-    if any(n.properties != first.properties for n in networks):
+    if any((n.properties, n.log10) != (first.properties, first.log10) for n in networks):
         msg = "members of an ensemble must have the same properties"
         raise InputError(msg)
     members = sum(n.settings.members for n in networks)
@@ -118,7 +121,10 @@ def stack_members(networks: list[Network]) -> Network:
     if any(asdict(n.settings) | {"members": members} != asdict(settings) for n in networks):
         msg = "members of an ensemble must have the same sizes"
         raise InputError(msg)
-    stacked = Network(settings, first.properties)
+    if any(not torch.allclose(n.scale, first.scale, rtol=1e-3) for n in networks):
+        msg = "members of an ensemble must have the same output scales: train them on the same data"
+        raise InputError(msg)
+    stacked = Network(settings, first.properties, first.log10)
     parameters = {name for name, _ in first.named_parameters()}
     states = [n.state_dict() for n in networks]
     stacked.load_state_dict(

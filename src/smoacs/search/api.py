@@ -69,7 +69,8 @@ def run_search(
         predictor = load_predictor(config.predictor, device=config.device)
     targets = config.parsed_targets()
     _check_properties(targets, predictor, at_rest=config.at_rest)
-    template = restrict_to_known(config.resolved_template(), predictor)
+    template = config.resolved_template(predictor.elements)
+    _check_roles(targets, template)
     settings = AT_REST if config.at_rest else PRESETS[config.preset]
     generator = torch.Generator().manual_seed(config.seed)
     space = DesignSpace.from_templates([template] * config.n, resolve_device(config.device))
@@ -132,9 +133,13 @@ def _check_properties(targets: Sequence[Target], predictor: Predictor, *, at_res
             )
 
 
-def restrict_to_known(template: Template, predictor: Predictor) -> Template:
-    """The template without elements that the predictor does not know."""
-    return template.with_elements(allowed=predictor.elements)
+def _check_roles(targets: Sequence[Target], template: Template) -> None:
+    for target in targets:
+        if target.property == "tolerance_factor" and template.radii is None:
+            raise InputError(
+                f'target "{target}": only perovskites have a tolerance factor, and the template '
+                f"{template.name!r} has no A, B and X sites"
+            )
 
 
 def to_structures(

@@ -8,15 +8,25 @@ and message cannot drift apart.
 import difflib
 import tomllib
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import tomli_w
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from smoacs.chemistry.elements import ELEMENTS, parse_elements
+from smoacs.chemistry import element_items
 from smoacs.errors import InputError
+from smoacs.search.site_rules import as_table, site_rules
 from smoacs.targets import Target
 from smoacs.templates import Template, build_template
 
@@ -75,10 +85,17 @@ class DesignConfig(BaseModel):
     elements: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        description="a list of element symbols, the only ones to use, such as ['K', 'Mg', 'F']",
+        description="a list of elements, the only ones to use, such as ['K', 'Mg', 'F'], or a "
+        "preset such as ['earth-abundant']",
     )
     forbidden: tuple[str, ...] = Field(
-        default=(), description="a list of element symbols never to use, such as ['Pb', 'Cd']"
+        default=(),
+        description="a list of elements never to use, such as ['Pb', 'Cd'] or ['no-toxic']",
+    )
+    sites: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="a table of kinds of sites and the only elements to use there, such as "
+        "{ A = 'K Rb', X = 'F' }",
     )
     batch_size: int | None = Field(
         default=None,
@@ -106,14 +123,24 @@ class DesignConfig(BaseModel):
 
     @field_validator("elements", "forbidden", mode="before")
     @classmethod
-    def _elements_known(cls, value: object) -> object:
-        if isinstance(value, str):
-            return _by_number(parse_elements(value))
-        if isinstance(value, (list, tuple, set, frozenset)) and all(
-            isinstance(item, str) for item in value
-        ):
-            return _by_number(parse_elements(value))
-        return value
+    def _elements_known(cls, value: object, info: ValidationInfo) -> object:
+        return _items(value, forbidden=info.field_name == "forbidden")
+
+    @field_validator("sites", mode="before")
+    @classmethod
+    def _sites_known(cls, value: object) -> object:
+        table = as_table(value)
+        if not isinstance(table, Mapping):
+            return table
+        checked: dict[object, object] = {}
+        for kind, spec in table.items():
+            try:
+                checked[kind] = _items(spec, forbidden=False)
+            except InputError as error:
+                raise InputError(f"sites.{kind}: {error}") from None
+            if not checked[kind]:
+                raise InputError(f"sites.{kind} is empty: name the elements to use there")
+        return checked
 
     @field_validator("device")
     @classmethod
@@ -183,18 +210,27 @@ class DesignConfig(BaseModel):
         """Return the targets as objects, in the order given."""
         return tuple(Target.parse(text) for text in self.targets)
 
-    def resolved_template(self) -> Template:
+    def resolved_template(self, known: AbstractSet[str] | None = None) -> Template:
         """Build the template, restricted to the elements asked for.
 
-        Elements above Z = 86 are used only if `elements` names them.
+        Elements above Z = 86 are used only where `elements` or `sites` names them.
+
+        Args:
+            known: The elements that the predictor knows; None for all.
 
         Raises:
-            InputError: The template or file is unknown, or a site has no element left.
+            InputError: The template or file is unknown, it has no such site, or no combination of
+                charges has an element left for every site (what excludes each other is named).
         """
         template = build_template(self.template, repeat=self.repeat)
-        return template.with_elements(
-            allowed=None if self.elements is None else frozenset(self.elements),
-            forbidden=frozenset(self.forbidden),
+        return template.with_rules(
+            site_rules(
+                template,
+                elements=self.elements,
+                forbidden=self.forbidden,
+                sites=self.sites,
+                known=known,
+            )
         )
 
 
@@ -210,8 +246,15 @@ def _read_toml(path: Path) -> dict[str, object]:
     raise InputError(msg)
 
 
-def _by_number(symbols: frozenset[str]) -> tuple[str, ...]:
-    return tuple(symbol for symbol in ELEMENTS if symbol in symbols)
+def _items(value: object, *, forbidden: bool) -> object:
+    """Items of a list of elements, checked; anything else is left to pydantic."""
+    if isinstance(value, str):
+        return element_items(value, forbidden=forbidden)
+    if isinstance(value, (list, tuple, set, frozenset)) and all(
+        isinstance(item, str) for item in value
+    ):
+        return element_items(value, forbidden=forbidden)
+    return value
 
 
 def _sentence(errors: "list[ErrorDetails]") -> str:
@@ -233,5 +276,5 @@ def _sentence(errors: "list[ErrorDetails]") -> str:
         return f"the setting {name!r} is missing: it must be {right}"
     where = name if len(location) == 1 else f"{name}[{location[1]}]"
     if isinstance(cause, InputError):
-        return str(cause) if name == "targets" else f"{name}: {cause}"
+        return str(cause) if name in {"targets", "sites"} else f"{name}: {cause}"
     return f"{where} = {error['input']!r} is not right: {name} must be {right}"

@@ -90,7 +90,8 @@ def finish(
     resting = torch.zeros(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
     for step in range(steps):
         if step > 0 and step % settings.polish_steps == 0:
-            resting = _resting(climb, resting)
+            if not has_extreme(objective):
+                resting = _resting(climb, resting)
             _start_again(climb, settings.patience, generator)
             if not resting.all():
                 _swap(
@@ -113,6 +114,11 @@ def finish(
         recorder.record("finishing", climb.values, climb.met)
     _restore(soft, climb)
     return climb.combination, climb.best_elements
+
+
+def has_extreme(objective: Objective) -> bool:
+    """Whether a property is to be as large or as small as possible, so that nobody is ever done."""
+    return any(target.direction for target in objective.targets)
 
 
 def _start(soft: SoftCrystals) -> _Climb:
@@ -152,10 +158,12 @@ def _try(
     met[index] = all_met(objective.targets, evaluation)
     loss = torch.full_like(climb.loss, torch.inf)
     loss[index] = evaluation.loss + rest_loss(evaluation)
-    # A swap on trial always has a composition of its own, so its success outranks a shared one.
+    # A swap on trial always has a composition of its own, so its success outranks a shared one,
+    # unless something is to be as large or small as can be: then only the loss counts.
     n = len(active)
     swapped = (climb.elements != climb.best_elements).view(n, -1).any(1)
-    rank = met.long() + (met & swapped).long()
+    outranks = met & swapped & (not has_extreme(objective))
+    rank = met.long() + outranks.long()
     best_rank = climb.met.long()
     better = active & ((rank > best_rank) | ((rank == best_rank) & (loss < climb.loss)))
     sites = active[soft.space.system_idx]

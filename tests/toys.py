@@ -1,0 +1,72 @@
+"""Small crystals and predictors with known answers, for tests."""
+
+import numpy as np
+import torch
+from pymatgen.core import Lattice, Structure
+
+from smoacs.chemistry import ELEMENTS, N_ELEMENTS
+
+SYMBOLS = ("H", "O", "F", "Na", "Mg", "Si", "K", "Ti", "Sr", "I", "Cs", "Pb")
+
+
+def random_structure(rng, n_atoms, *, low=3.0, high=7.0):
+    """A triclinic crystal without symmetry."""
+    lengths = rng.uniform(low, high, 3)
+    angles = rng.uniform(60, 115, 3)
+    lattice = Lattice.from_parameters(*lengths, *angles)
+    return Structure(lattice, rng.choice(SYMBOLS, n_atoms).tolist(), rng.random((n_atoms, 3)))
+
+
+def random_structures(seed, sizes, **lengths):
+    """One crystal for each size."""
+    rng = np.random.default_rng(seed)
+    return [random_structure(rng, n, **lengths) for n in sizes]
+
+
+class PairEnergy:
+    """Smooth pair repulsion between atoms, plus a preference of each element."""
+
+    cutoff = 4.0
+    elements = frozenset(ELEMENTS[:80])
+
+    def __init__(self):
+        self.properties = {"formation_energy": "eV/atom"}
+
+    def __call__(self, crystals, neighbors):
+        charge = torch.linspace(0.5, 1.5, N_ELEMENTS).to(crystals.cell)
+        charges = crystals.species_probs @ charge
+        i, j = neighbors.edge_index
+        d2 = (neighbors.vectors(crystals) ** 2).sum(1)
+        x = torch.relu(1 - d2 / self.cutoff**2)
+        site = -torch.sin(2 * charges)
+        energy = torch.zeros_like(crystals.volume)
+        energy = energy.index_add(0, crystals.system_idx[i], charges[i] * charges[j] * x**3)
+        energy = energy.index_add(0, crystals.system_idx, site)
+        return {"formation_energy": energy / crystals.counts}
+
+
+class Bowl:
+    """A landscape whose lowest point is known: a cube of 4.2 Å, elements near calcium."""
+
+    length = 4.2
+    cutoff = 0.0
+    elements = frozenset(ELEMENTS)
+
+    def __init__(self):
+        self.properties = {"toy": "1"}
+        self.calls = 0
+        self.cost = (torch.arange(1, N_ELEMENTS + 1) - 20.0).abs() / 40
+
+    def __call__(self, crystals, neighbors):
+        del neighbors
+        self.calls += crystals.n_systems
+        site = crystals.species_probs @ self.cost.to(crystals.cell)
+        chemistry = torch.zeros_like(crystals.volume).index_add(0, crystals.system_idx, site)
+        lengths = crystals.cell.norm(dim=2)
+        strain = (lengths / self.length - 1).square().sum(1)
+        return {"toy": chemistry / crystals.counts + strain}
+
+    def lowest(self, template):
+        """The least value that any neutral choice of elements allows."""
+        cost = np.where(template.allowed, self.cost.numpy(), np.inf)
+        return cost.min(axis=2).mean(axis=1).min()
