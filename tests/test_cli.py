@@ -22,6 +22,7 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.cli import run
 from smoacs.predictors.network import Network, NetworkSettings
 from smoacs.predictors.storage import WeightsHeader, save_weights
+from smoacs.templates import TEMPLATE_NAMES
 
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 EASY = ["-t", "density > 0.001"]
@@ -123,6 +124,32 @@ def test_judging_the_cif_files_of_a_run_gives_its_results(here, weights, capsys)
         assert [float(row[key]) for row in judged] == pytest.approx(expected, abs=1e-4)
 
 
+def test_sites_keep_their_elements(here, weights):
+    options = ["--site", "A=K,Rb", "--site", "X[0]=F", "--site", "X[1:3]=Cl,Br,O",
+               "--forbid", "no-toxic"]  # fmt: skip
+    base = ["design", "perovskite", *EASY, *SMALL, "--predictor", weights]
+    assert run([*base, *options, "--out", "run"]) == 0
+    assert run(["design", "run/config.toml", "--out", "again"]) == 0
+    for name in ("run", "again"):
+        files = sorted((here / name / "structures").glob("*.cif"))
+        assert len(files) == 4
+        for file in files:
+            elements = [site.specie.symbol for site in Structure.from_file(file)]
+            assert set(elements) & {"K", "Rb"}
+            assert "F" in elements
+            assert len(set(elements) & {"Cl", "Br", "O"}) in {1, 2}
+            assert not set(elements) & {"Be", "As", "Cd", "Hg", "Tl", "Pb"}
+
+
+def test_a_prototype_by_name(here, weights):
+    command = ["design", "rutile", *EASY, *SMALL, "--predictor", weights, "--out", "run"]
+    assert run([*command, "--site", "A=Ti,Zr", "--site", "X=O"]) == 0
+    results = rows((here / "run" / "results.csv").read_text())
+    assert {row["n_atoms"] for row in results} == {"6"}
+    for row in results:
+        assert re.fullmatch(r"TiO2|ZrO2|TiZrO4|ZrTiO4", row["formula"])
+
+
 def test_no_success_gives_exit_code_1_and_results(here, weights):
     code = run(["design", "perovskite", *HOPELESS, *SMALL, "--predictor", weights, "--out", "run"])
     assert code == 1
@@ -162,6 +189,24 @@ MISTAKES = {
         ["design", "perovskite", *EASY, "--forbid", "O,S,Se,Te,F,Cl,Br,I,N,P,As,Sb,H"],
         r"no element is left.*X",
     ),
+    "unknown site": (["design", "perovskite", *EASY, "--site", "C=K"], r"site kind 'C'.*X \(3\)"),
+    "site without elements": (
+        ["design", "perovskite", *EASY, "--site", "A"],
+        r"'A' is not.*A=K,Rb",
+    ),
+    "site twice": (
+        ["design", "perovskite", *EASY, "--site", "A=K", "--site", "A=Rb"],
+        r"sites\.A is given twice",
+    ),
+    "site against forbidden": (
+        ["design", "perovskite", *EASY, "--site", "B=Pb", "--forbid", "no-toxic"],
+        r"sites\.B = Pb and forbidden = no-toxic exclude each other",
+    ),
+    "site against elements": (
+        ["design", "rutile", *EASY, "--site", "X=F", "--elements", "Ti,O,S"],
+        r"'rutile': sites\.X = F and elements = O S Ti exclude each other",
+    ),
+    "unknown preset": (["design", "perovskite", *EASY, "--forbid", "toxic"], r"'no-toxic'"),
     "unknown element": (["design", "perovskite", *EASY, "--elements", "K,Mgg"], r"'Mgg'"),
     "unknown device": (["design", "perovskite", *EASY, "--device", "toaster"], r"toaster"),
     "unknown predictor": (["design", "perovskite", *EASY, "--predictor", "oracle"], r"oracle"),
@@ -255,6 +300,15 @@ def test_predictors_lists_properties_and_errors(weights, capsys, monkeypatch):
     assert any(line[1] == "tolerance_factor" for line in lines)
 
 
+def test_templates_lists_formula_sites_and_reference(capsys):
+    assert run(["templates"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert lines[0][:5] == ["template", "formula", "sites", "space group", "reference"]
+    assert [line[0] for line in lines[1:]] == list(TEMPLATE_NAMES)
+    assert ["spinel", "AB2X4", "14", "Fd-3m", "MgAl2O4"] in [line[:5] for line in lines]
+    assert all(len(line) == 6 for line in lines)
+
+
 def test_train_hands_over_the_file(monkeypatch):
     seen = []
     monkeypatch.setattr(smoacs.training, "train_from_config", seen.append, raising=False)
@@ -297,7 +351,9 @@ def test_a_bug_keeps_its_traceback(here, monkeypatch):
         run(["design", "perovskite", *EASY, "--out", "run"])
 
 
-@pytest.mark.parametrize("command", ["design", "judge", "predict", "train", "predictors"])
+@pytest.mark.parametrize(
+    "command", ["design", "judge", "predict", "train", "predictors", "templates"]
+)
 def test_help_holds_an_example_that_parses(command, capsys):
     assert run([command, "--help"]) == 0
     text = capsys.readouterr().out

@@ -17,7 +17,6 @@ import typer
 from smoacs.errors import InputError, ResourceError, SmoacsError
 
 if TYPE_CHECKING:
-    from smoacs.predictors import Predictor
     from smoacs.search import DesignConfig, ProgressEvent
 
 EXIT_NO_SUCCESS = 1
@@ -92,7 +91,9 @@ def design(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="A TOML file of settings, a template name, or a structure file."
+            metavar="SOURCE",
+            help="A TOML file of settings, the name of a template (see `smoacs templates`), or a "
+            "structure file.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
@@ -116,7 +117,11 @@ def design(
         str | None, typer.Option(help='The only elements to use, such as "K,Mg,F".')
     ] = None,
     forbid: Annotated[
-        str | None, typer.Option(help='Elements not to use, such as "Pb,Cd".')
+        str | None, typer.Option(help='Elements not to use, such as "Pb,Cd" or "no-toxic".')
+    ] = None,
+    site: Annotated[
+        list[str] | None,
+        typer.Option(help='The only elements of a kind of site, such as "A=K,Rb"; repeat.'),
     ] = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP)] = None,
     batch_size: Annotated[
@@ -142,6 +147,7 @@ def design(
         "predictor": predictor,
         "elements": elements,
         "forbidden": forbid,
+        "sites": site or None,
         "device": device,
         "batch_size": batch_size,
     }
@@ -243,16 +249,37 @@ def train(
         Path, typer.Argument(metavar="CONFIG", help="TOML file with the settings of the training.")
     ],
 ) -> None:
-    """Train the weights of a built-in predictor."""
+    """Train the weights of a predictor on your own data (docs/training.md).
+
+    Prints the weights file, which --predictor takes; a report lies beside it. An interrupted
+    training goes on when the same command is given again.
+    """
     from smoacs.training import train_from_config
 
-    train_from_config(config)
+    typer.echo(train_from_config(config))
 
 
 @app.command(epilog=_example("smoacs predictors"))
 def predictors() -> None:
     """List the installed predictors: properties, units, accuracy, elements."""
-    rows = _predictor_rows()
+    from smoacs.runs import predictor_rows
+
+    _print_rows(predictor_rows())
+
+
+@app.command(epilog=_example("smoacs templates"))
+def templates() -> None:
+    """List the templates: formula, sites, and the compound whose structure they have.
+
+    Sites are those of one cell. A structure file is a template, too.
+    """
+    from smoacs.templates import template_rows
+
+    _print_rows(template_rows())
+
+
+def _print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Print a heading and rows: as a table to people, with tabs to programs."""
     if not sys.stdout.isatty():
         typer.echo("\n".join("\t".join(row) for row in rows))
         return
@@ -316,35 +343,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     if torch is not None and isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def _predictor_rows() -> list[tuple[str, ...]]:
-    """Write a heading, and a row for each property of each installed predictor."""
-    from smoacs.predictors import installed_predictors, load_predictor
-
-    rows: list[tuple[str, ...]] = [
-        ("predictor", "property", "unit", "error (MAE)", "cutoff (Å)", "elements")
-    ]
-    descriptors: list[tuple[str, ...]] = []
-    for name in installed_predictors():
-        try:
-            main_part, *others = load_predictor(name, device="cpu").parts
-        except (InputError, ImportError) as error:
-            rows.append((name, f"cannot be loaded: {error}", "", "", "", ""))
-            continue
-        rows += _part_rows(name, main_part)
-        descriptors = [row for part in others for row in _part_rows("(with any)", part)]
-    return rows + descriptors
-
-
-def _part_rows(name: str, part: "Predictor") -> list[tuple[str, ...]]:
-    """Write a row for each property; the error is the mean absolute one on held-out crystals."""
-    metrics = part.header.metrics if hasattr(part, "header") else {}
-    errors = {prop: f"{metric['mae']:.3g}" for prop, metric in metrics.items() if "mae" in metric}
-    return [
-        (name, prop, unit, errors.get(prop, ""), f"{part.cutoff:g}", str(len(part.elements)))
-        for prop, unit in part.properties.items()
-    ]
 
 
 def _design_config(source: str, changes: Mapping[str, object]) -> "DesignConfig":

@@ -1,9 +1,12 @@
+import math
+from collections import Counter
+
 import pytest
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from smoacs.errors import InputError
-from smoacs.templates import build_template, read_structure
+from smoacs.templates import TEMPLATE_NAMES, build_template, read_structure, template_rows
 
 SALT = "salt\n1.0\n4 0 0\n0 4 0\n0 0 4\n{}1 1\nDirect\n0 0 0\n.5 .5 .5\n"
 
@@ -11,6 +14,24 @@ SALT = "salt\n1.0\n4 0 0\n0 4 0\n0 0 4\n{}1 1\nDirect\n0 0 0\n.5 .5 .5\n"
 def test_perovskite_by_name():
     assert build_template("perovskite").n_sites == 5
     assert build_template("perovskite", repeat=2).n_sites == 40
+
+
+def test_prototype_by_name():
+    template = build_template("rutile", repeat=2, table={"Mg": (2,), "F": (-1,)})
+    assert template.name == "rutile 2x2x2"
+    assert template.n_sites == 48
+    assert template.combination_names == ("A+2 X-1",)
+
+
+@pytest.mark.parametrize("name", TEMPLATE_NAMES)
+def test_the_list_of_templates_says_how_many_sites_each_has(name):
+    row = next(row for row in template_rows() if row[0] == name)
+    template = build_template(name)
+    assert int(row[2]) == template.n_sites
+    counts = Counter(template.site_labels)
+    units = math.gcd(*counts.values())
+    formula = "".join(f"{kind}{n // units if n > units else ''}" for kind, n in counts.items())
+    assert row[1] == formula
 
 
 @pytest.mark.parametrize("name", ["salt.cif", "POSCAR", "salt.json"])
@@ -27,7 +48,7 @@ def test_structure_files(tmp_path, name):
 def test_unknown_name():
     with pytest.raises(InputError, match=r"'Perovskte' is neither .* did you mean 'perovskite'\?"):
         build_template("Perovskte")
-    with pytest.raises(InputError, match=r"'zeolite.cif' is neither .* \(perovskite\)$"):
+    with pytest.raises(InputError, match=r"'zeolite.cif' is neither .* \(perovskite, .*garnet\)$"):
         build_template("zeolite.cif")
 
 

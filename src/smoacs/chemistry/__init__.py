@@ -10,9 +10,17 @@ from smoacs.chemistry.oxidation import (
     MIN_CHARGE,
     N_CHARGES,
     OxidationTable,
+    icsd_reports,
     oxidation_table,
 )
+from smoacs.chemistry.presets import PRESETS, Preset
 from smoacs.chemistry.radii import ionic_radius, radius_table
+from smoacs.chemistry.selection import (
+    ElementRule,
+    element_items,
+    element_rules,
+    forbidden_rules,
+)
 from smoacs.chemistry.tolerance import goldschmidt
 
 __all__ = [
@@ -21,9 +29,16 @@ __all__ = [
     "MIN_CHARGE",
     "N_CHARGES",
     "N_ELEMENTS",
+    "PRESETS",
+    "ElementRule",
     "OxidationTable",
+    "Preset",
     "element_index",
+    "element_items",
+    "element_rules",
+    "forbidden_rules",
     "goldschmidt",
+    "icsd_reports",
     "ionic_radius",
     "is_neutral",
     "neutral_assignment",

@@ -39,7 +39,7 @@ def oxidation_table(name: Literal["common", "smact"] = "common") -> OxidationTab
     if name not in ("common", "smact"):
         msg = f"there is no oxidation table {name!r}; the tables are 'common' and 'smact'"
         raise InputError(msg)
-    counts = _icsd_counts()
+    counts = icsd_reports()
     table: dict[str, tuple[int, ...]] = {}
     for symbol in ELEMENTS:
         states = _smact_states(symbol)
@@ -71,10 +71,11 @@ def _pymatgen_states(symbol: str) -> set[int]:
     )
 
 
-def _icsd_counts() -> dict[tuple[str, int], int]:
-    """Number of ICSD reports of each (element, oxidation number)."""
+@cache
+def icsd_reports() -> Mapping[tuple[str, int], int]:
+    """Number of ICSD reports of each (element, oxidation number), as SMACT ships them."""
     from smact.utils.oxidation import ICSD24OxStatesFilter  # noqa: PLC0415 - as above
 
     frame = ICSD24OxStatesFilter().ox_states_df
     columns = (frame["element"], frame["oxidation_state"], frame["results_count"])
-    return {(str(e), int(q)): int(n) for e, q, n in zip(*columns, strict=True)}
+    return MappingProxyType({(str(e), int(q)): int(n) for e, q, n in zip(*columns, strict=True)})

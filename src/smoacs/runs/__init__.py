@@ -2,6 +2,7 @@
 
 from smoacs.runs.directory import check_file, check_run_directory, run_directory, write_file
 from smoacs.runs.execute import DesignRun, design, execute, run_design
+from smoacs.runs.listing import predictor_rows
 from smoacs.runs.reading import NamedStructure, read_structures
 from smoacs.runs.save import save_run
 from smoacs.runs.tables import csv_text, summary_text
@@ -14,6 +15,7 @@ __all__ = [
     "csv_text",
     "design",
     "execute",
+    "predictor_rows",
     "read_structures",
     "run_design",
     "run_directory",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -54,8 +54,9 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     preset: str = "default",
     at_rest: bool = False,
     predictor: str | Predictor | None = None,
-    elements: Sequence[str] | None = None,
-    forbidden: Sequence[str] = (),
+    elements: str | Sequence[str] | None = None,
+    forbidden: str | Sequence[str] = (),
+    sites: Mapping[str, str | Sequence[str]] | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -63,7 +64,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     """Design crystals that meet several targets at once, and judge them.
 
     Args:
-        template: "perovskite", or a structure file.
+        template: A name such as "perovskite" or "rutile", or a structure file.
         targets: Such as "band_gap = 2.5 ± 0.2", "formation_energy < -0.5" or
             "0.8 <= tolerance_factor <= 1.0".
         repeat: Cells of the template along each axis.
@@ -73,8 +74,10 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
         preset: "default", or "paper" for the published settings.
         at_rest: Whether lattice and coordinates must be at a minimum of the predicted energy.
         predictor: A name, a weights file, or an object in memory; the built-in one if None.
-        elements: The only elements to use.
-        forbidden: Elements never to use.
+        elements: The only elements to use, such as "K Mg F"; "!Pb" and presets such as
+            "no-toxic" take away.
+        forbidden: Elements or presets never to use.
+        sites: The only elements to use at a kind of site, such as {"A": "K Rb", "X[0]": "O"}.
         device: "auto" or a torch device.
         batch_size: Candidates evaluated together at most.
         progress: Called after every step.
@@ -96,6 +99,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
             "predictor": named,
             "elements": elements,
             "forbidden": forbidden,
+            "sites": sites or {},
             "device": device,
             "batch_size": batch_size,
         }

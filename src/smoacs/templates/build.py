@@ -4,13 +4,16 @@ import difflib
 from pathlib import Path
 from typing import Final
 
+from pymatgen.symmetry.groups import sg_symbol_from_int_number
+
 from smoacs.chemistry import OxidationTable
 from smoacs.errors import InputError
 from smoacs.templates.from_structure import from_structure
 from smoacs.templates.perovskite import perovskite
+from smoacs.templates.prototypes import PROTOTYPES, prototype
 from smoacs.templates.template import Template
 
-TEMPLATE_NAMES: Final = ("perovskite",)
+TEMPLATE_NAMES: Final = ("perovskite", *PROTOTYPES)
 
 
 def build_template(
@@ -19,7 +22,7 @@ def build_template(
     repeat: int = 1,
     table: OxidationTable | None = None,
 ) -> Template:
-    """Template of a name ("perovskite"), or made of a structure file.
+    """Template of a name ("perovskite", "rutile", ...), or made of a structure file.
 
     Args:
         name_or_path: One of ``TEMPLATE_NAMES``, or a file that pymatgen reads.
@@ -31,6 +34,8 @@ def build_template(
     """
     if name_or_path == "perovskite":
         return perovskite(repeat, table=table)
+    if name_or_path in PROTOTYPES:
+        return prototype(str(name_or_path), repeat, table=table)
     if Path(name_or_path).exists():
         return from_structure(name_or_path, repeat=repeat, table=table)
     near = difflib.get_close_matches(str(name_or_path).lower(), TEMPLATE_NAMES, n=1)
@@ -41,3 +46,16 @@ def build_template(
         f"({names}){hint}"
     )
     raise InputError(msg)
+
+
+def template_rows() -> list[tuple[str, ...]]:
+    """Heading, and a row for each template by name: formula, sites, space group, reference."""
+    rows: list[tuple[str, ...]] = [
+        ("template", "formula", "sites", "space group", "reference", "source"),
+        ("perovskite", "ABX3", "5", "Pm-3m", "SrTiO3", "cubic, a = 3.905 Å"),
+    ]
+    for name, kind in PROTOTYPES.items():
+        symbol = sg_symbol_from_int_number(kind.space_group, hexagonal=False)
+        sites = str(kind.n_sites)
+        rows.append((name, kind.pattern, sites, symbol, kind.reference, kind.source))
+    return rows

@@ -89,7 +89,7 @@ def from_structure(
         site_labels=tuple(symbols),
         combinations=charges,
         combination_names=_combination_names(symbols, charges),
-        allowed=_allowed(charges, table),
+        allowed=allowed_elements(charges, table),
         radii=None,
         roles=np.full(len(symbols), -1, dtype=np.int8),
         coord_box=np.full((len(symbols), 3), coord_box),
@@ -226,7 +226,7 @@ def _combination_names(
     )
 
 
-def _allowed(charges: NDArray[np.int8], table: OxidationTable) -> NDArray[np.bool_]:
+def allowed_elements(charges: NDArray[np.int8], table: OxidationTable) -> NDArray[np.bool_]:
     """Elements that take the charge of each site, [K, N, 98]."""
     values, index = np.unique(charges, return_inverse=True)
     takes = [[int(value) in table.get(symbol, ()) for symbol in ELEMENTS] for value in values]

@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from smoacs.chemistry import ELEMENTS, N_ELEMENTS, element_index
+from smoacs.chemistry import ELEMENTS, N_ELEMENTS, parse_elements
 from smoacs.errors import InputError
+from smoacs.templates.restrict import (
+    SiteRule,
+    blame,
+    combined,
+    conflict,
+    fillable,
+    site_indices,
+    unfilled,
+)
 
 DEFAULT_MAX_Z: Final = 86
 """Heaviest atomic number in use unless heavier elements are asked for by name."""
@@ -31,7 +40,8 @@ class Template:
         lengths: The template's own lattice lengths (Å), [3].
         angles: The template's own lattice angles (degrees), [3].
         frac_coords: Fractional coordinates in [0, 1), [N, 3].
-        site_labels: Kind of each site: "A", "B", "X" for perovskites, else the element symbol.
+        site_labels: Kind of each site: "A", "B", "X" for perovskites and the like, the element's
+            symbol for templates made of a structure.
         combinations: Oxidation number of each site, [K, N]; every row adds up to 0.
         combination_names: Name of each combination, such as "A+1 B+2 X-1".
         allowed: Elements (index Z - 1) that a site may hold under a combination, [K, N, 98].
@@ -101,14 +111,8 @@ class Template:
         """
         if species is None:
             lightest = [ELEMENTS[index] for index in np.argmax(self.allowed[0], axis=1)]
-            own = [
-                role < 0 and label in ELEMENTS  # "B" of a perovskite is not boron
-                for role, label in zip(self.roles, self.site_labels, strict=True)
-            ]
-            species = [
-                label if keep else other
-                for label, keep, other in zip(self.site_labels, own, lightest, strict=True)
-            ]
+            own = set(self.site_labels) <= set(ELEMENTS)  # not A, B and X: that B is not boron
+            species = self.site_labels if own else lightest
         if len(species) != self.n_sites:
             msg = f"template {self.name!r} has {self.n_sites} sites, not {len(species)}"
             raise InputError(msg)
@@ -137,22 +141,37 @@ class Template:
         """
         if max_z is None:
             max_z = DEFAULT_MAX_Z if allowed is None else N_ELEMENTS
-        usable = np.arange(1, N_ELEMENTS + 1) <= max_z
+        rules = []
         if allowed is not None:
-            usable &= _element_mask(allowed)
+            rules.append(SiteRule(f"allowed = {' '.join(sorted(allowed)) or 'none'}", allowed))
         if forbidden:
-            usable &= ~_element_mask(forbidden)
-        restricted = self.allowed & usable
-        possible = np.any(restricted, axis=2)
-        kept = np.all(possible, axis=1)
+            left = frozenset(ELEMENTS) - parse_elements(forbidden)
+            rules.append(SiteRule(f"forbidden = {' '.join(sorted(forbidden))}", left))
+        if max_z < N_ELEMENTS:
+            rules.append(SiteRule(f"atomic numbers up to {max_z}", frozenset(ELEMENTS[:max_z])))
+        return self.with_rules(rules)
+
+    def with_rules(self, rules: Sequence[SiteRule]) -> "Template":
+        """The template restricted by rules on the elements of its sites.
+
+        Combinations under which a site is left without any element are dropped.
+
+        Args:
+            rules: All of them hold; an error names as few as exclude each other, the first ones
+                rather than the last.
+
+        Raises:
+            InputError: An element is unknown, or no combination is left.
+        """
+        restricted = self.allowed & combined(rules, self.n_sites)
+        kept = fillable(restricted)
         if not kept.any():
-            limits = {
-                "allowed": "" if allowed is None else " ".join(sorted(allowed)) or "none",
-                "forbidden": " ".join(sorted(forbidden or ())),
-                "atomic numbers up to": str(max_z) if max_z < N_ELEMENTS else "",
-            }
-            used = ", ".join(f"{limit} {value}" for limit, value in limits.items() if value)
-            raise InputError(f"{self._unfilled(possible)} ({used})")
+            clash = conflict(self.allowed, rules)
+            left = self.allowed & combined(clash, self.n_sites)
+            possible = np.asarray(np.any(left, axis=2))
+            sites = unfilled(self.allowed, possible, self.site_labels, self.combinations)
+            msg = f"no element is left for site {sites} of template {self.name!r}: {blame(clash)}"
+            raise InputError(msg)
         return replace(
             self,
             combinations=self.combinations[kept],
@@ -161,17 +180,13 @@ class Template:
             radii=None if self.radii is None else np.where(restricted, self.radii, 0.0)[kept],
         )
 
-    def _unfilled(self, possible: NDArray[np.bool_]) -> str:
-        """What is wrong where no combination can be filled; ``possible`` is [K, N]."""
-        sites: list[str] = []
-        for k, site in enumerate(np.argmin(possible, axis=1)):
-            options = " ".join(ELEMENTS[index] for index in np.flatnonzero(self.allowed[k, site]))
-            charge = int(self.combinations[k, site])
-            sites.append(f"{self.site_labels[site]}{charge:+d} (one of {options})")
-        return (
-            f"no element is left for site {' or '.join(dict.fromkeys(sites))} "
-            f"of template {self.name!r}"
-        )
+    def sites(self, key: str) -> tuple[int, ...]:
+        """Indices of the sites that a key names: a kind, "X", or some, "X[0]" or "X[0:2]".
+
+        Raises:
+            InputError: The template has no such kind of site, or too few of it.
+        """
+        return site_indices(self.name, self.site_labels, key)
 
     def _check_shapes(self) -> None:
         n, k = len(self.site_labels), len(self.combination_names)
@@ -229,10 +244,3 @@ def _relative_volume(angles: NDArray[np.float64]) -> float:
     """Squared volume of a cell with these angles (degrees) and unit lengths; 1 if rectangular."""
     cosines = np.cos(np.radians(angles))
     return float(1.0 + 2.0 * np.prod(cosines) - np.sum(cosines**2))
-
-
-def _element_mask(symbols: AbstractSet[str]) -> NDArray[np.bool_]:
-    """Mask over elements, [98]."""
-    mask = np.zeros(N_ELEMENTS, dtype=np.bool_)
-    mask[[element_index(symbol) for symbol in symbols]] = True
-    return mask
