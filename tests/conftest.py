@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 
 # Before any import of these modules: their annotations, jaxtyping shapes among them, are checked at
 # every call. A module that joins must not hide the imports of its annotations in TYPE_CHECKING.
-install_import_hook(["smoacs.predictors", "smoacs.targets"], "typechecker.check")
+install_import_hook(["smoacs.crystals", "smoacs.predictors", "smoacs.targets"], "typechecker.check")
 
 hypothesis.settings.register_profile("smoacs", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("smoacs")

@@ -1,21 +1,17 @@
 """The batch of crystals that predictors see."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
+from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS
 from smoacs.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pymatgen.core import Structure
 
 
 @dataclass(frozen=True)
@@ -34,12 +30,12 @@ class Crystals:
             unknown.
     """
 
-    species_probs: Tensor
-    frac_coords: Tensor
-    cell: Tensor
-    system_idx: Tensor
-    ionic_radii: Tensor | None = None
-    site_roles: Tensor | None = None
+    species_probs: Float[Tensor, "atoms 98"]
+    frac_coords: Float[Tensor, "atoms 3"]
+    cell: Float[Tensor, "systems 3 3"]
+    system_idx: Int[Tensor, " atoms"]
+    ionic_radii: Float[Tensor, " atoms"] | None = None
+    site_roles: Int[Tensor, " atoms"] | None = None
 
     @property
     def n_atoms(self) -> int:
@@ -52,35 +48,35 @@ class Crystals:
         return int(self.cell.shape[0])
 
     @property
-    def counts(self) -> Tensor:
+    def counts(self) -> Int[Tensor, " systems"]:
         """Atoms of each crystal, shape [B]."""
         return torch.bincount(self.system_idx, minlength=self.n_systems)
 
     @property
-    def positions(self) -> Tensor:
+    def positions(self) -> Float[Tensor, "atoms 3"]:
         """Cartesian positions, Å, shape [N, 3]."""
         return torch.einsum("ni,nij->nj", self.frac_coords, self.cell[self.system_idx])
 
     @property
-    def volume(self) -> Tensor:
+    def volume(self) -> Float[Tensor, " systems"]:
         """Cell volumes, Å³, shape [B]."""
         volume: Tensor = torch.linalg.det(self.cell).abs()
         return volume
 
     @property
-    def finite(self) -> Tensor:
+    def finite(self) -> Bool[Tensor, " systems"]:
         """Whether species, coordinates and cell of each crystal are finite, shape [B]."""
         atoms = self.frac_coords.isfinite().all(1) & self.species_probs.isfinite().all(1)
         broken = torch.bincount(self.system_idx[~atoms], minlength=self.n_systems)
         finite: Tensor = self.cell.isfinite().all(2).all(1) & (broken == 0)
         return finite
 
-    def replace(self, **changes: Tensor | None) -> Crystals:
+    def replace(self, **changes: Tensor | None) -> "Crystals":
         """A copy with the named fields changed."""
         values: dict[str, Any] = changes
         return replace(self, **values)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Crystals:
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Crystals":
         """A copy on `device`, floating-point fields as `dtype`."""
 
         def move(x: Tensor) -> Tensor:
@@ -95,7 +91,7 @@ class Crystals:
             site_roles=None if self.site_roles is None else move(self.site_roles),
         )
 
-    def select(self, systems: Tensor) -> Crystals:
+    def select(self, systems: Int[Tensor, " chosen"]) -> "Crystals":
         """The crystals with the given indices (int64, shape [b]; unique) in increasing order."""
         systems = torch.sort(systems).values
         rank = torch.full((self.n_systems,), -1, dtype=torch.int64, device=self.system_idx.device)
@@ -113,7 +109,7 @@ class Crystals:
     @staticmethod
     def from_structures(
         structures: Sequence[Structure], dtype: torch.dtype = torch.float64
-    ) -> Crystals:
+    ) -> "Crystals":
         """One-hot crystals from ordered pymatgen structures.
 
         Raises:
@@ -137,8 +133,6 @@ class Crystals:
 
     def to_structures(self) -> list[Structure]:
         """Convert to pymatgen structures with the most probable element on each site."""
-        from pymatgen.core import Lattice, Structure  # noqa: PLC0415  (slow import)
-
         species = self.species_probs.argmax(dim=1).tolist()
         frac = self.frac_coords.detach().double().cpu().numpy()
         cell = self.cell.detach().double().cpu().numpy()

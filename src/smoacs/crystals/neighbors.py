@@ -4,19 +4,16 @@ The list is a half list: each pair of atoms closer than the cutoff (periodic ima
 Pairs are found by vesin, crystal by crystal, so crystals of a batch never share edges.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from vesin import NeighborList as VesinList
 
-if TYPE_CHECKING:
-    from smoacs.crystals.crystals import Crystals
+from smoacs.crystals.crystals import Crystals
 
 
 @dataclass(frozen=True)
@@ -33,12 +30,12 @@ class NeighborList:
         cell: Cells when the list was built, Å, shape [B, 3, 3].
     """
 
-    edge_index: Tensor
-    shifts: Tensor
+    edge_index: Int[Tensor, "2 edges"]
+    shifts: Int[Tensor, "edges 3"]
     cutoff: float
     skin: float
-    frac_coords: Tensor
-    cell: Tensor
+    frac_coords: Float[Tensor, "atoms 3"]
+    cell: Float[Tensor, "systems 3 3"]
 
     @property
     def n_edges(self) -> int:
@@ -46,7 +43,7 @@ class NeighborList:
         return int(self.edge_index.shape[1])
 
     @cached_property
-    def pairs(self) -> tuple[Tensor, Tensor]:
+    def pairs(self) -> tuple[Int[Tensor, "2 pairs"], Int[Tensor, " edges"]]:
         """Distinct atom pairs [2, P] and the pair of each edge [M].
 
         In a small cell many edges join the same two atoms through different images.
@@ -58,7 +55,7 @@ class NeighborList:
         new[1:] = (i[1:] != i[:-1]) | (j[1:] != j[:-1])
         return self.edge_index[:, new], torch.cumsum(new, 0) - 1
 
-    def vectors(self, crystals: Crystals) -> Tensor:
+    def vectors(self, crystals: Crystals) -> Float[Tensor, "edges 3"]:
         """Edge vectors from i to j's image, Å, shape [M, 3]; differentiable."""
         i, j = self.edge_index
         frac = (
@@ -67,7 +64,7 @@ class NeighborList:
         cell = crystals.cell[crystals.system_idx[i]]
         return (frac.unsqueeze(1) @ cell).squeeze(1)
 
-    def to(self, device: torch.device | str) -> NeighborList:
+    def to(self, device: torch.device | str) -> "NeighborList":
         """A copy on `device`."""
         return replace(
             self,
@@ -77,14 +74,14 @@ class NeighborList:
             cell=self.cell.to(device),
         )
 
-    def full(self) -> tuple[Tensor, Tensor]:
+    def full(self) -> tuple[Int[Tensor, "2 directed"], Int[Tensor, "directed 3"]]:
         """Both directions of every edge: edge_index [2, 2M] and shifts [2M, 3]."""
         return (
             torch.cat([self.edge_index, self.edge_index.flip(0)], dim=1),
             torch.cat([self.shifts, -self.shifts]),
         )
 
-    def stale_systems(self, crystals: Crystals) -> Tensor:
+    def stale_systems(self, crystals: Crystals) -> Bool[Tensor, " systems"]:
         """Whether a pair may have come within the cutoff unseen, shape [B].
 
         A crystal that is deformed by F (cell_now = cell_then @ F) and whose atoms then move by at

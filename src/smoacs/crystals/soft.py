@@ -6,22 +6,17 @@ only hold elements that take its oxidation number, so whatever the scores say, t
 is neutral.
 """
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals.crystals import Crystals
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from smoacs.templates import Template
+from smoacs.templates import Template
 
 MIN_ANGLE_FACTOR = 0.05
 """Lattice angles keep 1 - cos²α - cos²β - cos²γ + 2 cosα cosβ cosγ (the square of the cell's volume
@@ -50,18 +45,18 @@ class DesignSpace:
         system_idx: [N].
     """
 
-    frac_coords: Tensor
-    coord_box: Tensor
-    allowed: Tensor
-    radii: Tensor | None
-    roles: Tensor
-    combination_used: Tensor
-    lengths: Tensor
-    angles: Tensor
-    length_bounds: Tensor
-    angle_bounds: Tensor
-    random_lengths: Tensor
-    system_idx: Tensor
+    frac_coords: Float[Tensor, "sites 3"]
+    coord_box: Float[Tensor, "sites 3"]
+    allowed: Bool[Tensor, "sites combinations 98"]
+    radii: Float[Tensor, "sites combinations 98"] | None
+    roles: Int[Tensor, " sites"]
+    combination_used: Bool[Tensor, "systems combinations"]
+    lengths: Float[Tensor, "systems 3"]
+    angles: Float[Tensor, "systems 3"]
+    length_bounds: Float[Tensor, "systems 2 3"]
+    angle_bounds: Float[Tensor, "systems 2 3"]
+    random_lengths: Bool[Tensor, " systems"]
+    system_idx: Int[Tensor, " sites"]
 
     @property
     def n_systems(self) -> int:
@@ -71,7 +66,7 @@ class DesignSpace:
     @staticmethod
     def from_templates(
         templates: Sequence[Template], device: torch.device | str = "cpu"
-    ) -> DesignSpace:
+    ) -> "DesignSpace":
         """One candidate for each template of the sequence (a template may come many times)."""
         k_max = max(t.n_combinations for t in templates)
         with_radii = all(t.radii is not None for t in templates)
@@ -123,11 +118,11 @@ class SoftCrystals:
     """
 
     space: DesignSpace
-    lengths: Tensor
-    angles: Tensor
-    displacements: Tensor
-    element_scores: Tensor
-    combination_scores: Tensor
+    lengths: Float[Tensor, "systems 3"]
+    angles: Float[Tensor, "systems 3"]
+    displacements: Float[Tensor, "sites 3"]
+    element_scores: Float[Tensor, "sites 98"]
+    combination_scores: Float[Tensor, "systems combinations"]
     length_unit: float
 
     @staticmethod
@@ -137,7 +132,7 @@ class SoftCrystals:
         *,
         score_noise: float = 0.0,
         combination_noise: float = 0.0,
-    ) -> SoftCrystals:
+    ) -> "SoftCrystals":
         """Candidates at the template, lengths drawn uniformly where the template asks for it.
 
         Element scores start at 1/E and combination scores at 1, plus normal noise of the given
@@ -164,14 +159,14 @@ class SoftCrystals:
             length_unit=unit,
         )
 
-    def cell_parameters(self) -> tuple[Tensor, Tensor]:
+    def cell_parameters(self) -> tuple[Float[Tensor, "systems 3"], Float[Tensor, "systems 3"]]:
         """Lattice lengths (Å) and angles (degrees), each [B, 3]."""
         low, high = self.space.angle_bounds.unbind(1)
         return self.lengths * self.length_unit, low + (high - low) * self.angles
 
     def element_probs(
         self, temperature: float, *, second_softmax: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Float[Tensor, "sites 98"], Float[Tensor, " sites"] | None]:
         """Element distribution of each site, [N, E], and its expected ionic radius, Å, [N].
 
         A forbidden element has probability exactly 0, and its score gradient exactly 0.
@@ -202,7 +197,9 @@ class SoftCrystals:
         probs, radii = self.element_probs(temperature, second_softmax=second_softmax)
         return self._with_species(probs, radii)
 
-    def hard_crystals(self, combination: Tensor, elements: Tensor) -> Crystals:
+    def hard_crystals(
+        self, combination: Int[Tensor, " systems"], elements: Int[Tensor, " sites"]
+    ) -> Crystals:
         """One-hot crystals with the given combination [B] and elements [N] (int64)."""
         probs = torch.nn.functional.one_hot(elements, N_ELEMENTS).to(self.lengths)
         return self._with_species(probs, self.radii_of(combination, elements))
@@ -214,7 +211,7 @@ class SoftCrystals:
         site = torch.arange(len(elements), device=elements.device)
         return self.space.radii[site, combination[self.space.system_idx], elements]
 
-    def discretise(self) -> tuple[Tensor, Tensor]:
+    def discretise(self) -> tuple[Int[Tensor, " systems"], Int[Tensor, " sites"]]:
         """Most probable combination of each candidate [B], then the best element of each site [N].
 
         The combination comes first: taking the best element of the mixture could mix two
@@ -226,7 +223,7 @@ class SoftCrystals:
             allowed = self.allowed_under(combination)
             return combination, self.element_scores.masked_fill(~allowed, -torch.inf).argmax(1)
 
-    def allowed_under(self, combination: Tensor) -> Tensor:
+    def allowed_under(self, combination: Int[Tensor, " systems"]) -> Bool[Tensor, "sites 98"]:
         """Elements that each site may hold under its candidate's combination, [N, E]."""
         site = torch.arange(len(self.space.system_idx), device=combination.device)
         return self.space.allowed[site, combination[self.space.system_idx]]
@@ -274,7 +271,7 @@ class SoftCrystals:
         )
 
 
-def angle_factor(angles: Tensor) -> Tensor:
+def angle_factor(angles: Float[Tensor, "systems 3"]) -> Float[Tensor, " systems"]:
     """Square of the volume over abc, [B], of cells with the given angles (degrees, [B, 3])."""
     cos = _cosines(angles)
     return 1 - (cos * cos).sum(1) + 2 * cos.prod(1)
@@ -286,7 +283,9 @@ def _cosines(angles: Tensor) -> Tensor:
     return torch.where(angles == 90.0, cos - cos.detach(), cos)  # noqa: PLR2004
 
 
-def cell_from_parameters(lengths: Tensor, angles: Tensor) -> Tensor:
+def cell_from_parameters(
+    lengths: Float[Tensor, "systems 3"], angles: Float[Tensor, "systems 3"]
+) -> Float[Tensor, "systems 3 3"]:
     """Lattice vectors as rows, Å, [B, 3, 3]: a along x, b in the xy plane.
 
     Args:
