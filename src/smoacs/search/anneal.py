@@ -68,7 +68,8 @@ def anneal(
         return target.loss(values, inner=settings.inner)
 
     adam = _optimiser(soft, settings)
-    relaxer = LatticeRelaxer(soft) if objective.at_rest else None
+    symmetry = objective.symmetry
+    relaxer = None if symmetry is None else LatticeRelaxer(soft, symmetry)
     everyone = torch.ones(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
     level, begin = 1.0, 0
     for step in range(steps):

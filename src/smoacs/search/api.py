@@ -13,6 +13,7 @@ from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.errors import InputError
 from smoacs.predictors import ENERGY, Predictor, load_predictor, resolve_device
 from smoacs.search.anneal import anneal
+from smoacs.search.axes import AxisSymmetry
 from smoacs.search.config import DesignConfig
 from smoacs.search.finish import finish
 from smoacs.search.objective import Objective
@@ -82,11 +83,12 @@ def run_search(
     )
     if config.at_rest:
         start_at_radii(soft, settings.anneal.temperature_start, config.repeat)
+    symmetry = AxisSymmetry(template) if config.at_rest else None
     recorder = Recorder(config.steps, progress)
     finish_steps = 0 if settings.finish is None else round(settings.finish.share * config.steps)
     anneal_steps = config.steps - finish_steps
     with Objective(
-        predictor, targets, batch_size=config.batch_size, at_rest=config.at_rest
+        predictor, targets, batch_size=config.batch_size, symmetry=symmetry
     ) as objective:
         anneal(
             soft,

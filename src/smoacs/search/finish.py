@@ -86,7 +86,10 @@ def finish(
     adam = CandidateAdam(
         geometry_variables(soft, settings), soft.space.n_systems, beta2=settings.geometry.beta2
     )
-    relaxer = LatticeRelaxer(soft) if objective.at_rest else None
+    symmetry = objective.symmetry
+    relaxer = None if symmetry is None else LatticeRelaxer(soft, symmetry)
+    if relaxer is not None:
+        relaxer.restart(torch.ones_like(climb.met), climb.elements)
     resting = torch.zeros(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
     for step in range(steps):
         if step > 0 and step % settings.polish_steps == 0:
@@ -103,7 +106,7 @@ def finish(
                 )
                 if relaxer is not None:
                     scale_to_radii(soft, climb.combination, climb.best_elements, climb.elements)
-                    relaxer.restart(~resting)
+                    relaxer.restart(~resting, climb.elements)
                 adam.restart(~resting)
         if not resting.all():
             volume = _try(soft, objective, climb, ~resting, inner=settings.inner)

@@ -22,6 +22,7 @@ from smoacs.predictors import (
     force_sizes,
     residuals,
 )
+from smoacs.search.axes import AxisSymmetry
 from smoacs.targets import Target
 
 ATOMS_PER_CHUNK = 160
@@ -88,17 +89,19 @@ class Objective:
         targets: Sequence[Target],
         *,
         batch_size: int | None = None,
-        at_rest: bool = False,
+        symmetry: AxisSymmetry | None = None,
     ) -> None:
         """Take what evaluates the crystals.
 
         Args:
-            predictor: Gives the targets' properties, and the formation energy if `at_rest`.
+            predictor: Gives the targets' properties, and the formation energy for designs at rest.
             targets: What is wanted.
             batch_size: How many crystals a chunk may hold at most.
-            at_rest: Whether geometry follows the energy, and only chemistry the targets.
+            symmetry: Of the template, for designs at rest: geometry follows the energy, and only
+                chemistry the targets. None if both follow the targets.
         """
-        self.at_rest = at_rest
+        self.symmetry = symmetry
+        self.at_rest = symmetry is not None
         self.predictor = predictor
         self.targets = tuple(targets)
         self.batch_size = batch_size

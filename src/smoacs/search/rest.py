@@ -5,6 +5,7 @@ from torch import Tensor
 
 from smoacs.crystals import Crystals, SoftCrystals
 from smoacs.predictors import GPA, MAX_FORCE, MAX_PRESSURE
+from smoacs.search.axes import AxisSymmetry
 from smoacs.search.objective import Evaluation
 
 WEIGHT = 0.1
@@ -18,9 +19,6 @@ STIFFNESS_RANGE = (10.0, 400.0)
 
 MIN_STRAIN = 1e-4
 
-SAME_LENGTH = 1e-4
-"""Å."""
-
 MAX_STRAIN = 0.06
 """Largest change of a length in one step, relative."""
 
@@ -29,25 +27,29 @@ class LatticeRelaxer:
     """Moves lattice lengths to zero pressure: a secant step on each axis of each candidate.
 
     Along axis i, p_i = -L_i dE/dL_i / V is the pressure on it; the step in ln L_i is p_i / (3 K_i)
-    with the stiffness K_i learnt from the last two steps. Axes whose lengths are equal in the
-    template share the mean pressure and stay equal: a cubic cell stays cubic.
+    with the stiffness K_i learnt from the last two steps. Axes that symmetry makes equal share the
+    mean pressure and stay equal.
     """
 
-    def __init__(self, soft: SoftCrystals) -> None:
-        """Take the candidates whose lengths to move."""
+    def __init__(self, soft: SoftCrystals, symmetry: AxisSymmetry) -> None:
+        """Take the candidates whose lengths to move, all axes on their own at first."""
         self._soft = soft
-        lengths = soft.space.lengths
-        difference = (lengths[:, :, None] - lengths[:, None, :]).abs()
-        same = difference < SAME_LENGTH
-        self._share = same.to(lengths) / same.sum(2, keepdim=True)
+        self._symmetry = symmetry
+        lengths = soft.lengths.detach()
+        self._share = torch.eye(3).to(lengths).repeat(len(lengths), 1, 1)
         self._stiffness = torch.full_like(lengths, START_STIFFNESS)
         self._pressure = torch.full_like(lengths, torch.nan)
         self._strain = torch.zeros_like(lengths)
 
-    def restart(self, systems: Tensor) -> None:
-        """Forget what was learnt of some candidates ([B] bool)."""
+    def restart(self, systems: Tensor, elements: Tensor) -> None:
+        """Begin anew for some candidates ([B] bool), whose sites now hold `elements` ([N])."""
         self._stiffness[systems] = START_STIFFNESS
         self._pressure[systems] = torch.nan
+        share = self._symmetry.shares(elements.view(len(systems), -1)).to(self._share)
+        self._share = torch.where(systems[:, None, None], share, self._share)
+        with torch.no_grad():
+            lengths = self._soft.lengths
+            lengths.copy_((self._share @ lengths.unsqueeze(2)).squeeze(2))
 
     def step(self, volume: Tensor, moving: Tensor) -> None:
         """Move the lengths of the `moving` candidates ([B] bool) and clear their gradients.
