@@ -315,7 +315,7 @@ def run(arguments: Sequence[str]) -> int:
         code, message = failure
         typer.echo(f"smoacs: error: {' '.join(message.split())}", err=True)
     if code == EXIT_INTERRUPTED:
-        typer.echo("smoacs: interrupted, nothing was written", err=True)
+        typer.echo("smoacs: interrupted", err=True)
     return code if isinstance(code, int) else 0
 
 

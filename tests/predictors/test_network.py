@@ -45,6 +45,27 @@ def test_kit(network, header, check, precision):
     check(NetworkPredictor(network.to(precision), header, NO_FORMULAS))
 
 
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_kit_with_normalised_messages(settings, header, check):
+    torch.manual_seed(3)
+    changed = replace(settings, normalise_messages=True)
+    network = Network(changed, tuple(header.properties)).double()
+    check(NetworkPredictor(network, replace(header, settings=changed), NO_FORMULAS))
+
+
+def test_normalised_messages_do_not_grow_with_the_features(settings, header):
+    """What keeps the invariants in range: features ten times as large send the same."""
+    torch.manual_seed(3)
+    network = Network(replace(settings, normalise_messages=True), tuple(header.properties))
+    crystals = Crystals.from_structures(random_structures(1, [5])).to("cpu", torch.float32)
+    geometry = network.geometry(crystals, neighbor_list(crystals, settings.cutoff))
+    h = torch.randn(1, crystals.n_atoms, settings.channels)
+    layer = network.interactions[0]
+    once, tenfold = (layer.normalised(x) for x in (h, 10 * h))
+    assert torch.allclose(once, tenfold, atol=1e-4)
+    assert not torch.allclose(layer(h, geometry), layer(10 * h, geometry), atol=1e-2)
+
+
 def test_kit_for_an_ensemble(network, settings, header):
     ensemble = stack_members([network, similar(network)])
     predictor = NetworkPredictor(

@@ -44,7 +44,13 @@ def power_of_ten(exponent: Tensor, limit: float) -> Tensor:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Sizes of the network; stored in the header of the weights."""
+    """Sizes of the network; stored in the header of the weights.
+
+    Attributes:
+        normalise_messages: Whether features are normalised before they are sent. Without it, as in
+            the weights made before it came, moments grow until their invariants act like steps, and
+            the energy is rough on the scale of 0.01 Å.
+    """
 
     cutoff: float = 5.0
     channels: int = 128
@@ -55,6 +61,7 @@ class NetworkSettings:
     moment_radial: int = 8
     attention_heads: int = 4
     members: int = 1
+    normalise_messages: bool = False
 
 
 class MemberLinear(nn.Module):
@@ -194,6 +201,7 @@ class Interaction(nn.Module):
         self.mix2 = MemberLinear(m, c1, c1, bias=False)
         self.update = MemberMLP(m, 2 * c + 3 * c1, s.hidden, c)
         self.c1 = c1
+        self.normalise = s.normalise_messages
         sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
         self.register_buffer("sign", sign[:, None, None], persistent=False)
 
@@ -201,7 +209,7 @@ class Interaction(nn.Module):
         """Update the atoms' features, [M, N, C]."""
         i, j = geometry.index
         m, n, c = h.shape
-        sent, sent1 = self.send(h).split([c, self.c1], dim=2)
+        sent, sent1 = self.send(self.normalised(h)).split([c, self.c1], dim=2)
         w = self.filter(geometry.scalar.expand(m, -1, -1))
         a0 = torch.zeros_like(h).index_add(1, i, w * sent[:, j]).index_add(1, j, w * sent[:, i])
         w1 = torch.cat(
@@ -217,6 +225,10 @@ class Interaction(nn.Module):
         x = torch.cat([h, torch.asinh(a0), self._invariants(a)], dim=2)
         out: Tensor = h + self.update(F.layer_norm(x, x.shape[-1:]))
         return out
+
+    def normalised(self, h: Tensor) -> Tensor:
+        """Features as they are sent, [M, N, C]."""
+        return F.layer_norm(h, h.shape[-1:]) if self.normalise else h
 
     def _invariants(self, a: Tensor) -> Tensor:
         """Two invariants of degree 2 and one of degree 3 per channel, squashed, [M, N, 3 c1]."""

@@ -1,13 +1,9 @@
-"""Training data: Parquet in the training layout -> flat arrays with neighbour lists -> batches.
-
-The layout (one row per crystal): `numbers` (atomic numbers), `frac_coords` (flat, row-major),
-`lattice` (a, b, c in Å, then angles in degrees), `split` (train / val / test), and one column per
-label.
-"""
+"""From tables in the training layout to flat arrays with neighbour lists, and on to batches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,23 +14,11 @@ from vesin import NeighborList as VesinList
 
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS
 from smoacs.crystals import Crystals, NeighborList
-from smoacs.errors import InputError
+from smoacs.training.layout import LABEL_COLUMNS, RELAXED, is_list, tensors_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
     from torch import Tensor
-
-LABEL_COLUMNS = {
-    "formation_energy": "formation_energy_per_atom",
-    "band_gap": "band_gap",
-    "energy_above_hull": "energy_above_hull",
-    "bulk_modulus": "bulk_modulus_vrh",
-    "shear_modulus": "shear_modulus_vrh",
-    "critical_temperature": "tc",
-}
-"""Property -> column of the training layout."""
 
 SKIN = 0.3
 """Neighbours are collected this much (Å) beyond the cutoff, so that noise needs no new list."""
@@ -49,6 +33,8 @@ class Dataset:
         frac_coords: [N, 3].
         cells: Å, [n, 3, 3].
         labels: In the properties' units, NaN where missing, [n, properties].
+        forces: eV/Å, NaN where missing, [N, 3].
+        stress: GPa, positive where the energy grows with strain, NaN where missing, [n, 3, 3].
         edges: Atoms i <= j within the crystal, sorted, [M, 2].
         shifts: [M, 3].
         atom_offsets: [n + 1].
@@ -61,6 +47,8 @@ class Dataset:
     frac_coords: NDArray[np.float32]
     cells: NDArray[np.float32]
     labels: NDArray[np.float32]
+    forces: NDArray[np.float32]
+    stress: NDArray[np.float32]
     edges: NDArray[np.int32]
     shifts: NDArray[np.int8]
     atom_offsets: NDArray[np.int64]
@@ -75,6 +63,13 @@ class Dataset:
     def n_atoms(self) -> NDArray[np.int64]:
         """Atoms of each crystal, [n]."""
         return np.diff(self.atom_offsets)
+
+    @cached_property
+    def has_derivatives(self) -> NDArray[np.bool_]:
+        """Whether the crystal has labels of forces or of stress, [n]."""
+        forces = np.isfinite(self.forces[self.atom_offsets[:-1], 0])
+        has: NDArray[np.bool_] = forces | np.isfinite(self.stress[:, 0, 0])
+        return has
 
 
 @dataclass(frozen=True)
@@ -96,41 +91,39 @@ class Noise:
 
 @dataclass(frozen=True)
 class Batch:
-    """Crystals, neighbours, labels [B, properties] and label weights [B, properties]."""
+    """B crystals of N atoms, their neighbours and labels; shapes as in `Dataset`.
+
+    `labels` are 0 and `weights` [B, properties] are 0 where a label is missing or does not hold;
+    `forces` and `stress` are NaN there.
+    """
 
     crystals: Crystals
     neighbors: NeighborList
     labels: Tensor
     weights: Tensor
+    forces: Tensor
+    stress: Tensor
+    off_equilibrium: Tensor
 
-
-def read_rows(path: Path, properties: tuple[str, ...]) -> pd.DataFrame:
-    """Read one Parquet file in the training layout, checked.
-
-    Raises:
-        InputError: If the file cannot be read, a column is missing, no property has a label
-            column, or an atomic number is out of range.
-    """
-    try:
-        rows = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        msg = f"cannot read training data {path}: {error}"
-        raise InputError(msg) from error
-    needed = ["numbers", "frac_coords", "lattice", "split"]
-    missing = [c for c in needed if c not in rows.columns]
-    if missing:
-        msg = f"training data {path} lacks the column(s) {', '.join(missing)}"
-        raise InputError(msg)
-    if not any(LABEL_COLUMNS.get(p, p) in rows.columns for p in properties):
-        msg = f"training data {path} has a label column for none of {', '.join(properties)}"
-        raise InputError(msg)
-    largest = max(int(np.max(z)) for z in rows["numbers"])
-    if largest > N_ELEMENTS:
-        msg = (
-            f"training data {path} holds atomic number {largest}; {N_ELEMENTS} is the largest known"
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        near = self.neighbors
+        crystals = self.crystals.to(device)
+        return Batch(
+            crystals=crystals,
+            neighbors=replace(
+                near,
+                edge_index=near.edge_index.to(device),
+                shifts=near.shifts.to(device),
+                frac_coords=crystals.frac_coords,
+                cell=crystals.cell,
+            ),
+            labels=self.labels.to(device),
+            weights=self.weights.to(device),
+            forces=self.forces.to(device),
+            stress=self.stress.to(device),
+            off_equilibrium=self.off_equilibrium.to(device),
         )
-        raise InputError(msg)
-    return rows
 
 
 def build_dataset(rows: pd.DataFrame, properties: tuple[str, ...], cutoff: float) -> Dataset:
@@ -149,22 +142,37 @@ def build_dataset(rows: pd.DataFrame, properties: tuple[str, ...], cutoff: float
         shifts.append(np.where(turned[:, None], -s, s).astype(np.int8)[order])
     labels = np.full((len(rows), len(properties)), np.nan, dtype=np.float32)
     for k, name in enumerate(properties):
-        column = LABEL_COLUMNS.get(name, name)
+        column = name if name in rows.columns else LABEL_COLUMNS.get(name, name)
         if column in rows.columns:
-            labels[:, k] = rows[column].to_numpy()
+            labels[:, k] = rows[column].to_numpy(dtype=np.float32)
+    n_atoms = [len(f) for f in fracs]
     return Dataset(
         numbers=np.concatenate([np.asarray(z, dtype=np.int16) for z in rows["numbers"]]),
         frac_coords=np.concatenate(fracs),
         cells=cells.astype(np.float32),
         labels=labels,
+        forces=_forces(rows, n_atoms),
+        stress=tensors_of(rows["stress"] if "stress" in rows.columns else [None] * len(rows)),
         edges=np.concatenate(edges),
         shifts=np.concatenate(shifts),
-        atom_offsets=np.cumsum([0] + [len(f) for f in fracs]),
-        edge_offsets=np.cumsum([0] + [len(e) for e in edges]),
-        off_equilibrium=(rows["kind"] != "relaxed").to_numpy()
+        atom_offsets=np.cumsum([0, *n_atoms]),
+        edge_offsets=np.cumsum([0, *(len(e) for e in edges)]),
+        off_equilibrium=(rows["kind"] != RELAXED).to_numpy()
         if "kind" in rows.columns
         else np.zeros(len(rows), dtype=bool),
         formulas=tuple(rows["formula"]) if "formula" in rows.columns else (),
+    )
+
+
+def _forces(rows: pd.DataFrame, n_atoms: list[int]) -> NDArray[np.float32]:
+    given = rows["forces"] if "forces" in rows.columns else [None] * len(rows)
+    return np.concatenate(
+        [
+            np.asarray(value, dtype=np.float32).reshape(n, 3)
+            if is_list(value)
+            else np.full((n, 3), np.nan, dtype=np.float32)
+            for value, n in zip(given, n_atoms, strict=True)
+        ]
     )
 
 
@@ -177,27 +185,28 @@ def make_batch(
     keep_on_noise: tuple[bool, ...] = (),
     rng: np.random.Generator | None = None,
 ) -> Batch:
-    """Collates the crystals `index`, deforming some of them if `noise` (needs `rng`) is given.
+    """Collate the crystals `index`, deforming some of them if `noise` (needs `rng`) is given.
 
     `keep_on_noise` says for each property whether its label still holds for a slightly deformed
-    crystal.
+    crystal. Crystals without such a label, those away from equilibrium, and those with labels of
+    forces or stress stay as they are.
     """
-    atoms = [slice(data.atom_offsets[k], data.atom_offsets[k + 1]) for k in index]
-    bonds = [slice(data.edge_offsets[k], data.edge_offsets[k + 1]) for k in index]
-    n_atoms = np.array([a.stop - a.start for a in atoms])
-    start = np.concatenate([[0], np.cumsum(n_atoms)[:-1]])
-    frac: NDArray[np.floating] = np.concatenate([data.frac_coords[a] for a in atoms])
-    edges = np.concatenate([data.edges[b] + s for b, s in zip(bonds, start, strict=True)])
-    shifts = np.concatenate([data.shifts[b] for b in bonds])
-    numbers = np.concatenate([data.numbers[a] for a in atoms]).astype(np.int64)
+    atoms, n_atoms = _ranges(data.atom_offsets, index)
+    bonds, n_bonds = _ranges(data.edge_offsets, index)
+    start = np.cumsum(n_atoms) - n_atoms
+    frac: NDArray[np.floating] = data.frac_coords[atoms]
+    edges = data.edges[bonds].astype(np.int64) + np.repeat(start, n_bonds)[:, None]
+    numbers = data.numbers[atoms].astype(np.int64)
     cells: NDArray[np.floating] = data.cells[index]
     labels = data.labels[index]
     weights = np.isfinite(labels).astype(np.float32)
     system_idx = np.repeat(np.arange(len(index)), n_atoms)
     if noise is not None and rng is not None:
-        hit = (rng.random(len(index)) < noise.share) & ~data.off_equilibrium[index]
+        kept = weights * np.array(keep_on_noise, dtype=np.float32)
+        free = ~data.off_equilibrium[index] & ~data.has_derivatives[index] & kept.any(1)
+        hit = (rng.random(len(index)) < noise.share) & free
         cells, frac = _deform(cells, frac, system_idx, hit=hit, noise=noise, rng=rng)
-        weights[hit] *= np.array(keep_on_noise, dtype=np.float32)
+        weights[hit] = kept[hit]
     probs = torch.zeros(len(numbers), N_ELEMENTS)
     probs[torch.arange(len(numbers)), torch.from_numpy(numbers) - 1] = 1.0
     crystals = Crystals(
@@ -207,16 +216,32 @@ def make_batch(
         system_idx=torch.from_numpy(system_idx),
     )
     neighbors = NeighborList(
-        edge_index=torch.from_numpy(edges.T.astype(np.int64)),
-        shifts=torch.from_numpy(shifts.astype(np.int64)),
+        edge_index=torch.from_numpy(np.ascontiguousarray(edges.T)),
+        shifts=torch.from_numpy(data.shifts[bonds].astype(np.int64)),
         cutoff=cutoff,
         skin=SKIN,
         frac_coords=crystals.frac_coords,
         cell=crystals.cell,
     )
     return Batch(
-        crystals, neighbors, torch.from_numpy(np.nan_to_num(labels)), torch.from_numpy(weights)
+        crystals=crystals,
+        neighbors=neighbors,
+        labels=torch.from_numpy(np.nan_to_num(labels)),
+        weights=torch.from_numpy(weights),
+        forces=torch.from_numpy(data.forces[atoms]),
+        stress=torch.from_numpy(data.stress[index]),
+        off_equilibrium=torch.from_numpy(data.off_equilibrium[index]),
     )
+
+
+def _ranges(
+    offsets: NDArray[np.int64], index: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All places between the offsets k and k + 1 for each k of `index`, and how many each has."""
+    counts = offsets[index + 1] - offsets[index]
+    before = np.cumsum(counts) - counts
+    places = np.repeat(offsets[index] - before, counts) + np.arange(counts.sum())
+    return places, counts
 
 
 def _deform(

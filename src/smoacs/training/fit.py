@@ -1,123 +1,89 @@
-"""Fitting the built-in network: one member per process, on a time or epoch budget."""
-
-from __future__ import annotations
+"""Fitting one network: steps, averaged weights, validation, early stop, checkpoints."""
 
 import copy
+import itertools
 import json
 import logging
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from smoacs.predictors.properties import property_scale
-from smoacs.training.data import Batch, Dataset, Noise, make_batch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from smoacs.predictors.network import Network
+from smoacs.errors import SmoacsError
+from smoacs.predictors.derivatives import ENERGY
+from smoacs.predictors.network import Network
+from smoacs.training.checkpoint import load_state, save_state, write_atomically
+from smoacs.training.data import Dataset, Noise, make_batch
+from smoacs.training.evaluation import evaluate, score
+from smoacs.training.loss import (
+    LossTerm,
+    derivative_loss,
+    energy_derivatives,
+    loss_of,
+    with_scales,
+)
+from smoacs.training.sampling import epoch_batches, make_pools
 
 log = logging.getLogger(__name__)
 
+MAX_BAD_STEPS = 20
+"""Steps in a row without a finite gradient before the training gives up."""
 
-@dataclass(frozen=True)
-class LossTerm:
-    """How one property is fitted.
+_TRUNK = ("embedding", "interactions.")
+_ORDER_STREAM, _NOISE_STREAM = 0, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """Budget (seconds or epochs, one of them) and optimiser of one fit.
 
     Attributes:
-        scale: Errors are divided by this, in the property's unit.
-        off_equilibrium: Weight of labels of crystals that are not relaxed.
-        keep_on_noise: Whether the label holds for a slightly deformed crystal.
-        censored: Labels of zero only ask for a prediction of zero or less (a metal's gap).
+        seconds: Time to train for; the learning rate falls with the time.
+        epochs: Passes to train for; the learning rate falls with the steps.
+        batch_size: Crystals per step.
+        off_equilibrium_share: Share of a batch that is away from equilibrium.
+        property_shares: Share of a batch drawn for each property; empty for none.
+        learning_rate: The largest.
+        trunk_rate: The trunk's share of it; 0 freezes the trunk.
+        weight_decay: Of AdamW.
+        warmup: Share of the budget over which the learning rate rises.
+        ema: Decay of the averaged weights in the long run.
+        gradient_clip: Largest norm of a gradient.
+        force_weight: Weight of forces in the loss.
+        stress_weight: Weight of stresses in the loss.
+        seed: Of order and noise.
+        noise: Deformation of relaxed crystals.
+        validations: How often in the whole budget.
+        patience: Validations without a better score before the fit stops with the best weights;
+            None to go on to the end with the last.
+        checkpoint_seconds: A checkpoint is written at each validation, and this often.
     """
 
-    scale: float
-    off_equilibrium: float = 1.0
-    keep_on_noise: bool = False
-    censored: bool = False
-
-
-LOSS_TERMS = {
-    "formation_energy": LossTerm(scale=0.3, off_equilibrium=0.4),
-    "band_gap": LossTerm(scale=0.8, keep_on_noise=True, censored=True),
-    "energy_above_hull": LossTerm(scale=0.1, off_equilibrium=0.1),
-}
-
-HUBER_DELTA = 0.1
-
-
-def loss_terms(properties: tuple[str, ...]) -> list[LossTerm]:
-    """How each property is fitted; one unknown here counts errors in its own scale."""
-    return [LOSS_TERMS.get(p, LossTerm(scale=property_scale(p))) for p in properties]
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """Budget and optimiser of one fit."""
-
-    seconds: float
+    seconds: float | None = None
+    epochs: int | None = None
     batch_size: int = 32
     off_equilibrium_share: float = 0.3
+    property_shares: tuple[float, ...] = ()
     learning_rate: float = 2e-3
+    trunk_rate: float = 1.0
     weight_decay: float = 0.01
-    warmup_seconds: float = 30.0
+    warmup: float = 0.01
     ema: float = 0.999
     gradient_clip: float = 1.0
+    force_weight: float = 0.2
+    stress_weight: float = 0.2
     seed: int = 0
     noise: Noise = field(default_factory=Noise)
-    validate_every: float = 240.0
-
-
-def loss_of(prediction: Tensor, batch: Batch, off: Tensor, terms: list[LossTerm]) -> Tensor:
-    """Weighted Huber loss of one member's predictions [B, properties]; a scalar."""
-    scale = prediction.new_tensor([t.scale for t in terms])
-    censored = torch.tensor([t.censored for t in terms])
-    off_weight = prediction.new_tensor([t.off_equilibrium for t in terms])
-    error = (prediction - batch.labels) / scale
-    error = torch.where(censored & (batch.labels <= 0), torch.relu(error), error)
-    weight = batch.weights * torch.where(off[:, None], off_weight, torch.ones_like(off_weight))
-    huber = torch.nn.functional.huber_loss(
-        error, torch.zeros_like(error), reduction="none", delta=HUBER_DELTA
-    )
-    return (huber / HUBER_DELTA * weight).sum() / len(error)
-
-
-def start_from_composition(network: Network, data: Dataset, terms: list[LossTerm]) -> None:
-    """Set output scales, and the elements' shifts of each property, by a ridge fit."""
-    x = np.zeros((len(data), network.embedding.shape[1]))
-    system = np.repeat(np.arange(len(data)), data.n_atoms)
-    np.add.at(x, (system, data.numbers.astype(int) - 1), 1.0)
-    x /= data.n_atoms[:, None]
-    with torch.no_grad():
-        for k, _ in enumerate(terms):
-            y = data.labels[:, k].astype(float)
-            keep = np.isfinite(y) & ~data.off_equilibrium
-            a = x[keep]
-            shift = np.linalg.solve(a.T @ a + 1.0 * np.eye(a.shape[1]), a.T @ y[keep])
-            network.element_shift[:, :, k] = torch.as_tensor(shift, dtype=torch.float32)
-            network.scale[k] = float(np.std(y[keep] - a @ shift))
-
-
-def epoch_batches(
-    data: Dataset, settings: FitSettings, rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """Random batches: every relaxed crystal once, off-equilibrium ones in their share."""
-    relaxed = rng.permutation(np.flatnonzero(~data.off_equilibrium))
-    off = np.flatnonzero(data.off_equilibrium)
-    share = settings.off_equilibrium_share if len(off) else 0.0
-    per_batch = max(1, round(settings.batch_size * (1 - share)))
-    for start in range(0, len(relaxed) - per_batch + 1, per_batch):
-        part = relaxed[start : start + per_batch]
-        extra = rng.choice(off, settings.batch_size - per_batch) if share else off[:0]
-        yield np.concatenate([part, extra])
+    validations: int = 15
+    patience: int | None = None
+    checkpoint_seconds: float = 60.0
 
 
 def fit(
@@ -125,98 +91,225 @@ def fit(
     train: Dataset,
     validation: Dataset,
     *,
+    terms: Sequence[LossTerm],
     settings: FitSettings,
     checkpoint: Path,
+    on_progress: Callable[[float], None] | None = None,
 ) -> dict[str, float]:
-    """Fits a one-member network in place (to its averaged weights) within the time budget.
+    """Fit a one-member network in place, to its averaged weights.
 
-    Validation errors go to the log and, one JSON object a line, to `checkpoint` with the suffix
-    `.log`; the averaged weights to `checkpoint` at each validation. Returns the last errors.
+    If the checkpoint file is there, the fit goes on from it, and an epoch budget then ends in the
+    very same weights as without the break. Validation errors go, one JSON object a line, to the
+    same file name with the suffix `.log`.
+
+    Args:
+        network: On the device to use.
+        train: What to fit.
+        validation: What the errors are measured on.
+        terms: How each property counts.
+        settings: Budget and optimiser.
+        checkpoint: The checkpoint file; it stays when the fit has ended.
+        on_progress: Called after each step with the share of the budget that is used up.
+
+    Returns:
+        The last validation errors.
+
+    Raises:
+        SmoacsError: If the loss stays without a finite gradient.
+        InputError: If the checkpoint is damaged.
     """
-    torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    terms = loss_terms(network.properties)
-    keep = tuple(t.keep_on_noise for t in terms)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(settings.ema)
-    )
-    averaged = copy.deepcopy(network)
-    begin = last = time.monotonic()
-    errors: dict[str, float] = {}
-    step = epoch = 0
-    done = False
-    while not done:
-        for index in epoch_batches(train, settings, rng):
-            elapsed = time.monotonic() - begin
-            progress = elapsed / settings.seconds
-            done = progress >= 1
-            if done or time.monotonic() - last > settings.validate_every:
-                last = time.monotonic()
-                averaged.load_state_dict(average.module.state_dict())
-                errors = evaluate(averaged, validation)
-                _save(averaged, checkpoint, errors, epoch=epoch, step=step, seconds=elapsed)
-            if done:
-                break
-            rate = (
-                min(1.0, elapsed / settings.warmup_seconds)
-                * 0.5
-                * (1 + math.cos(math.pi * progress))
-            )
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * max(rate, 1e-3)
+    return _Fit(network, train, terms, settings).run(validation, checkpoint, on_progress)
+
+
+class _Fit:
+    """A network on its way, with everything that a checkpoint holds."""
+
+    def __init__(
+        self,
+        network: Network,
+        train: Dataset,
+        terms: Sequence[LossTerm],
+        settings: FitSettings,
+    ) -> None:
+        self.network, self.train, self.settings = network, train, settings
+        self.terms = with_scales(terms, network)
+        self.pools = make_pools(
+            train, settings.batch_size, settings.off_equilibrium_share, settings.property_shares
+        )
+        self.optimiser = _optimiser(network, settings)
+        self.average = copy.deepcopy(network).requires_grad_(requires_grad=False)
+        self.best: dict[str, Tensor] | None = None
+        self.best_score, self.stale = math.inf, 0
+        self.history: list[dict[str, float]] = []
+        self.epoch = self.position = self.step = self.marks = self.bad_steps = 0
+        self.seconds_before, self.begin = 0.0, time.monotonic()
+        learns_energy = ENERGY in network.properties
+        weighs = settings.force_weight + settings.stress_weight > 0
+        self.energy = network.properties.index(ENERGY) if learns_energy and weighs else None
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, over all sittings."""
+        return self.seconds_before + time.monotonic() - self.begin
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is used up."""
+        if self.settings.epochs is not None:
+            return self.step / (self.settings.epochs * self.pools.n_batches)
+        return self.seconds / (self.settings.seconds or math.inf)
+
+    def run(
+        self,
+        validation: Dataset,
+        checkpoint: Path,
+        on_progress: Callable[[float], None] | None,
+    ) -> dict[str, float]:
+        """Train to the end of the budget or of patience."""
+        if checkpoint.is_file():
+            self._restore(load_state(checkpoint))
+        saved = time.monotonic()
+        while not self._ended():
+            order = np.random.default_rng([self.settings.seed, _ORDER_STREAM, self.epoch])
+            batches = epoch_batches(self.pools, order)
+            for index in itertools.islice(batches, self.position, None):
+                self._one_step(index, self.progress)
+                if on_progress is not None:
+                    on_progress(self.progress)
+                if self._validation_is_due():
+                    self._validate(validation, checkpoint)
+                    saved = time.monotonic()
+                elif time.monotonic() - saved > self.settings.checkpoint_seconds:
+                    save_state(checkpoint, self._state())
+                    saved = time.monotonic()
+                if self._ended():
+                    break
+            else:
+                self.epoch, self.position = self.epoch + 1, 0
+        if not self.history or self.history[-1]["step"] != self.step:
+            self._validate(validation, checkpoint)
+        self.network.load_state_dict(self.best or self.average.state_dict())
+        return self.history[-1]
+
+    def _validation_is_due(self) -> bool:
+        """Whether another of the evenly spaced marks of the budget was passed."""
+        return int(self.progress * self.settings.validations) > self.marks
+
+    def _ended(self) -> bool:
+        impatient = self.settings.patience is not None and self.stale >= self.settings.patience
+        return impatient or self.progress >= 1
+
+    def _one_step(self, index: NDArray[np.int64], progress: float) -> None:
+        """One step of the optimiser and of the averaged weights."""
+        s = self.settings
+        for group in self.optimiser.param_groups:
+            rate = min(1.0, progress / s.warmup) * 0.5 * (1 + math.cos(math.pi * progress))
+            group["lr"] = s.learning_rate * group["factor"] * max(rate, 1e-3)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(index)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), s.gradient_clip)
+        if bool(torch.isfinite(norm)):
+            self.optimiser.step()
+            self.bad_steps = 0
+        else:
+            self.bad_steps += 1
+            if self.bad_steps == MAX_BAD_STEPS:
+                raise SmoacsError(
+                    f"no finite gradient since step {self.step - MAX_BAD_STEPS + 1}: "
+                    "try a smaller learning_rate, and look for labels that are far off"
+                )
+        self.step += 1
+        self.position += 1
+        decay = min(s.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(now, 1 - decay)
+
+    def _loss(self, index: NDArray[np.int64]) -> Tensor:
+        """Loss of a batch; crystals with forces or stress go apart, the others cost one pass."""
+        device = self.network.embedding.device
+        rng = np.random.default_rng([self.settings.seed, _NOISE_STREAM, self.step])
+        labelled = self.train.has_derivatives[index] & (self.energy is not None)
+        loss = torch.zeros((), device=device)
+        for part, with_derivatives in ((index[~labelled], False), (index[labelled], True)):
+            if len(part) == 0:
+                continue
             batch = make_batch(
-                train,
-                index,
-                network.settings.cutoff,
-                noise=settings.noise,
-                keep_on_noise=keep,
+                self.train,
+                part,
+                self.network.settings.cutoff,
+                noise=self.settings.noise,
+                keep_on_noise=tuple(t.keep_on_noise for t in self.terms),
                 rng=rng,
-            )
-            off = torch.from_numpy(train.off_equilibrium[index])
-            loss = loss_of(network(batch.crystals, batch.neighbors)[0], batch, off, terms)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
-            optimiser.step()
-            average.update_parameters(network)
-            step += 1
-        epoch += 1
-    network.load_state_dict(average.module.state_dict())
-    return errors
+            ).to(device)
+            if with_derivatives and self.energy is not None:
+                raw, forces, stress = energy_derivatives(self.network, batch, self.energy)
+                value = loss_of(raw, batch, self.terms) + derivative_loss(
+                    forces,
+                    stress,
+                    batch,
+                    force_weight=self.settings.force_weight,
+                    stress_weight=self.settings.stress_weight,
+                )
+            else:
+                raw = self.network.raw(batch.crystals, batch.neighbors)[0]
+                value = loss_of(raw, batch, self.terms)
+            loss = loss + value * (len(part) / len(index))
+        return loss
+
+    def _validate(self, data: Dataset, checkpoint: Path) -> None:
+        """Measure the averaged weights, note the best, write log and checkpoint."""
+        errors = evaluate(self.average, data)
+        value = score(errors, self.network.properties, self.terms)
+        if value < self.best_score:
+            self.best_score, self.stale = value, 0
+            if self.settings.patience is not None:
+                self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
+        else:
+            self.stale += 1
+        place = {"epoch": self.epoch, "step": self.step, "seconds": self.seconds}
+        self.history.append({k: round(v, 5) for k, v in {**place, **errors}.items()})
+        log.info(json.dumps(self.history[-1]))
+        self.marks = int(self.progress * self.settings.validations)
+        lines = "".join(json.dumps(line) + "\n" for line in self.history)
+        save_state(checkpoint, self._state())
+        write_atomically(checkpoint.with_suffix(".log"), lines.encode())
+
+    def _state(self) -> dict[str, Any]:
+        counters = ("epoch", "position", "step", "marks", "bad_steps", "best_score", "stale")
+        return {
+            **{name: getattr(self, name) for name in counters},
+            "history": self.history,
+            "best": self.best,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state.pop("network"))
+        self.average.load_state_dict(state.pop("average"))
+        self.optimiser.load_state_dict(state.pop("optimiser"))
+        self.seconds_before, self.begin = state.pop("seconds"), time.monotonic()
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
-def evaluate(network: Network, data: Dataset, batch_size: int = 128) -> dict[str, float]:
-    """Mean absolute errors per property over relaxed and over off-equilibrium crystals."""
-    out = predict_dataset(network, data, batch_size)
-    errors = {}
-    for k, name in enumerate(network.properties):
-        value = np.maximum(out[:, k], 0.0) if name != "formation_energy" else out[:, k]
-        known = np.isfinite(data.labels[:, k])
-        for kind, mask in (("", ~data.off_equilibrium), ("_off", data.off_equilibrium)):
-            use = known & mask
-            if use.any():
-                errors[name + kind] = float(np.abs(value - data.labels[:, k])[use].mean())
-    return errors
-
-
-def predict_dataset(network: Network, data: Dataset, batch_size: int = 128) -> NDArray[np.float32]:
-    """Mean over members of the predictions for every crystal, [n, properties]."""
-    out = np.zeros(data.labels.shape, dtype=np.float32)
-    order = np.argsort(data.n_atoms, kind="stable")
-    with torch.no_grad():
-        for start in range(0, len(order), batch_size):
-            index = order[start : start + batch_size]
-            batch = make_batch(data, index, network.settings.cutoff)
-            out[index] = network(batch.crystals, batch.neighbors).mean(0).numpy()
-    return out
-
-
-def _save(network: Network, path: Path, errors: dict[str, float], **state: float) -> None:
-    torch.save(network.state_dict(), path)
-    line = json.dumps({k: round(v, 5) for k, v in {**state, **errors}.items()})
-    log.info(line)
-    with path.with_suffix(".log").open("a") as file:
-        file.write(line + "\n")
+def _optimiser(network: Network, settings: FitSettings) -> torch.optim.AdamW:
+    """AdamW, the trunk at its own rate."""
+    groups: list[dict[str, Any]] = [
+        {"params": [], "factor": settings.trunk_rate},
+        {"params": [], "factor": 1.0},
+    ]
+    for name, parameter in network.named_parameters():
+        trunk = name.startswith(_TRUNK)
+        parameter.requires_grad_(not trunk or settings.trunk_rate > 0)
+        if parameter.requires_grad:
+            groups[0 if trunk else 1]["params"].append(parameter)
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]],
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+    )

@@ -2,8 +2,8 @@
 
 The public training sets hold relaxed crystals only, yet the optimiser starts from lattice lengths
 of 2 to 10 Å. This script makes strained and rattled training crystals, element-swapped ones, and
-random neutral perovskites at random lattices, and labels them with the energy of CHGNet 0.3.0 (B.
-Deng et al., Nature Machine Intelligence 5, 1031 (2023); weights inside its PyPI wheel).
+random neutral perovskites at random lattices, and labels them with the energies, forces and
+stresses of CHGNet.
 
 Energy scale: CHGNet gives total energies on the Materials Project's 2020 scale. One reference
 energy per element, fitted by least squares on relaxed training crystals, turns them into formation
@@ -13,41 +13,26 @@ labelled crystals.
     python -m smoacs.training.off_equilibrium megnet_mp2018.parquet --out off_equilibrium.parquet
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Element, Lattice, Structure
+from numpy.typing import NDArray
+from pymatgen.core import Structure
 from scipy.optimize import linprog
 
 from smoacs.chemistry import ELEMENTS
-from smoacs.errors import MissingExtraError
 from smoacs.predictors.builtin import formula_hash
-from smoacs.templates import perovskite
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+from smoacs.training.layout import layout_row
+from smoacs.training.potential import Labels, chgnet_energies, chgnet_labels
+from smoacs.training.samples import Sample, make_samples, row_structure
 
 log = logging.getLogger(__name__)
-
-CHGNET_ELEMENTS = 89
-"""CHGNet's element table covers more, but has seen little beyond actinium."""
-
-MIN_COVALENT_RATIO = 0.55
-"""Pairs closer than this share of the sum of covalent radii get no label: the potential is not to
-be trusted there, and the network's own repulsion takes over."""
-
-MIN_VOLUME_PER_ATOM = 4.0
-"""Denser crystals (Å³) get no label either: their graphs fill the memory."""
 
 MAX_LABEL = 8.0
 """Formation energies above this (eV/atom) are dropped."""
@@ -55,136 +40,11 @@ MAX_LABEL = 8.0
 MIN_ABOVE_HULL = -0.4
 """Labels further below the hull than this (eV/atom) are errors of the potential, and dropped."""
 
-KIND_SHARES = {"perovskite": 0.5, "deformed": 0.3, "swapped": 0.2}
-NEAR_REST_SHARE = 0.65
-"""Share of the perovskites whose lattice is near the sum of their ionic radii; the others draw
-each length from 2 to 10 Å."""
+MAX_FORCE = 30.0
+"""Crystals with a larger force (eV/Å) keep their energy, but not their forces and stress."""
 
 VALIDATION_SHARE = 0.05
 REFERENCE_CRYSTALS = 1500
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One crystal to label, with the row of the relaxed crystal it was made from (-1: none)."""
-
-    structure: Structure
-    parent: int
-    kind: str
-
-
-def covalent_radius(symbol: str) -> float:
-    """Cordero covalent radius as ASE tabulates it, Å."""
-    from ase.data import atomic_numbers, covalent_radii  # noqa: PLC0415
-
-    return float(covalent_radii[atomic_numbers[symbol]])
-
-
-def closest_ratio(structure: Structure) -> float:
-    """Smallest distance over sum of covalent radii, over all pairs within 4 Å (inf if none)."""
-    i, j, _, d = structure.get_neighbor_list(4.0)
-    if len(d) == 0:
-        return float("inf")
-    r = np.array([covalent_radius(site.specie.symbol) for site in structure])
-    return float((d / (r[i] + r[j])).min())
-
-
-def row_structure(row: Any) -> Structure:  # noqa: ANN401  (a pandas namedtuple)
-    """The crystal of one row of a training file."""
-    frac = np.asarray(row.frac_coords, dtype=float).reshape(-1, 3)
-    species = [ELEMENTS[z - 1] for z in row.numbers]
-    return Structure(Lattice.from_parameters(*row.lattice), species, frac)
-
-
-def random_perovskite(rng: np.random.Generator) -> Sample:
-    """A neutral perovskite of random composition, lattice and displacements."""
-    template = perovskite()
-    if template.radii is None:
-        msg = "the perovskite template has no ionic radii"
-        raise ValueError(msg)
-    k = rng.integers(len(template.combinations))
-    choice = [int(rng.choice(np.flatnonzero(a))) for a in template.allowed[k]]
-    if rng.integers(2):
-        choice[3] = choice[4] = choice[2]
-    radius = [float(template.radii[k, i, e]) for i, e in enumerate(choice)]
-    r_x = float(np.mean(radius[2:]))
-    guess = 2.0 * (radius[1] + r_x) * 0.5 + np.sqrt(2.0) * (radius[0] + r_x) * 0.5
-    if rng.random() < NEAR_REST_SHARE:
-        lengths = guess * rng.uniform(0.82, 1.25) * (1 + 0.05 * rng.normal(size=3))
-    else:
-        lengths = rng.uniform(2.0, 10.0, size=3)
-    frac = template.frac_coords.copy()
-    moved = rng.choice(["not", "slightly", "far"], p=[0.4, 0.4, 0.2])
-    if moved == "far":
-        frac += rng.uniform(-0.15, 0.15, size=frac.shape)
-    elif moved == "slightly":
-        frac += 0.025 * rng.normal(size=frac.shape)
-    species = [ELEMENTS[e] for e in choice]
-    return Sample(Structure(Lattice.orthorhombic(*lengths), species, frac), -1, "perovskite")
-
-
-def deformed(structure: Structure, parent: int, rng: np.random.Generator) -> Sample:
-    """A training crystal, strained (-16 to +20 % in length) and rattled."""
-    strain = np.eye(3) * rng.uniform(0.86, 1.18)
-    noise = 0.03 * rng.normal(size=(3, 3))
-    cell = structure.lattice.matrix @ (strain + 0.5 * (noise + noise.T))
-    new = Structure(Lattice(cell), structure.species, structure.frac_coords)
-    new.perturb(0.12 * rng.random())
-    return Sample(new, parent, "deformed")
-
-
-def swapped(structure: Structure, elements: Sequence[str], rng: np.random.Generator) -> Sample:
-    """A training crystal with random elements, its volume scaled by the atoms' covalent volumes."""
-    mapping = {}
-    for element in structure.composition.elements:
-        stays = rng.choice([True, False], p=[0.3, 0.7])
-        mapping[element.symbol] = element.symbol if stays else str(rng.choice(elements))
-    old = sum(covalent_radius(s.specie.symbol) ** 3 for s in structure)
-    species = [mapping[s.specie.symbol] for s in structure]
-    scale = (sum(covalent_radius(s) ** 3 for s in species) / old) ** (1 / 3)
-    cell = structure.lattice.matrix * scale * rng.uniform(0.9, 1.12)
-    return Sample(Structure(Lattice(cell), species, structure.frac_coords), -1, "swapped")
-
-
-def make_samples(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> list[Sample]:
-    """Draw `n` crystals that the potential can be trusted with, in the shares of `KIND_SHARES`."""
-    elements = [e for e in ELEMENTS[:CHGNET_ELEMENTS] if not Element(e).is_noble_gas]
-    records = list(rows.itertuples())
-    samples: list[Sample] = []
-    while len(samples) < n:
-        kind = rng.choice(list(KIND_SHARES), p=list(KIND_SHARES.values()))
-        place = int(rng.integers(len(records)))
-        if kind == "perovskite":
-            sample = random_perovskite(rng)
-        elif kind == "deformed":
-            sample = deformed(row_structure(records[place]), place, rng)
-        else:
-            sample = swapped(row_structure(records[place]), elements, rng)
-        structure = sample.structure
-        roomy = structure.volume / len(structure) > MIN_VOLUME_PER_ATOM
-        if roomy and closest_ratio(structure) > MIN_COVALENT_RATIO:
-            samples.append(sample)
-    return samples
-
-
-def chgnet_energies(structures: Sequence[Structure]) -> NDArray[np.float64]:
-    """CHGNet 0.3.0 energies, eV/atom."""
-    try:
-        from chgnet.model import CHGNet  # noqa: PLC0415
-    except ImportError as error:
-        msg = "labelling needs CHGNet: pip install 'smoacs[train]'"
-        raise MissingExtraError(msg) from error
-    model = CHGNet.load(use_device="cpu", verbose=False)
-    model.graph_converter.on_isolated_atoms = "ignore"
-    energies = []
-    chunk = 64
-    for start in range(0, len(structures), chunk):
-        out: Any = model.predict_structure(
-            list(structures[start : start + chunk]), task="e", batch_size=16
-        )
-        energies += [float(o["e"]) for o in out]
-        log.info("labelled %d of %d", len(energies), len(structures))
-    return np.array(energies)
 
 
 def composition_matrix(structures: Sequence[Structure]) -> NDArray[np.float64]:
@@ -236,7 +96,9 @@ class Hull:
         return float(result.fun)
 
 
-def label(rows: pd.DataFrame, hull_rows: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+def label(
+    rows: pd.DataFrame, hull_rows: pd.DataFrame, n: int, seed: int, *, derivatives: bool
+) -> pd.DataFrame:
     """Draw and label `n` crystals.
 
     Args:
@@ -244,9 +106,10 @@ def label(rows: pd.DataFrame, hull_rows: pd.DataFrame, n: int, seed: int) -> pd.
         hull_rows: Relaxed crystals that make the hull.
         n: How many to draw; those with untrustworthy labels are dropped.
         seed: Seed of the draw.
+        derivatives: Whether to label forces and stress, too.
 
     Returns:
-        A table in the training layout (see `smoacs.training.data`).
+        A table in the training layout (see `smoacs.training.layout`).
     """
     rng = np.random.default_rng(seed)
     rows = rows.reset_index(drop=True)
@@ -261,7 +124,7 @@ def label(rows: pd.DataFrame, hull_rows: pd.DataFrame, n: int, seed: int) -> pd.
     mu = reference_energies(
         composition_matrix(structures), (relaxed_energy - formation_labels)[relaxed]
     )
-    energies = chgnet_energies([s.structure for s in samples])
+    labels = chgnet_labels([s.structure for s in samples], derivatives=derivatives)
     hull = Hull(
         composition_matrix([row_structure(row) for row in hull_rows.itertuples()]),
         hull_rows["formation_energy_per_atom"].to_numpy(dtype=float),
@@ -270,32 +133,31 @@ def label(rows: pd.DataFrame, hull_rows: pd.DataFrame, n: int, seed: int) -> pd.
     records = []
     for i, sample in enumerate(samples):
         if sample.parent >= 0:
-            change = energies[i] - relaxed_energy[sample.parent]
+            change = labels[i].energy - relaxed_energy[sample.parent]
             formation = formation_labels[sample.parent] + change
             above = above_labels[sample.parent] + change
         else:
-            formation = energies[i] - x[i] @ mu
+            formation = labels[i].energy - x[i] @ mu
             above = formation - hull(x[i])
         if formation < MAX_LABEL and above > MIN_ABOVE_HULL:
-            records.append(_record(sample, f"chgnet-{seed}-{i}", formation, above))
+            record = _record(sample, f"chgnet-{seed}-{i}", labels[i])
+            record |= {"formation_energy_per_atom": formation, "energy_above_hull": above}
+            records.append(record)
     return pd.DataFrame(records)
 
 
-def _record(sample: Sample, identifier: str, formation: float, above: float) -> dict[str, object]:
-    structure = sample.structure
-    formula = structure.composition.reduced_formula
-    return {
+def _record(sample: Sample, identifier: str, labels: Labels) -> dict[str, Any]:
+    """A row of the layout; its energies are still missing."""
+    forces, stress = labels.forces, labels.stress
+    if forces is None or np.abs(forces).max() > MAX_FORCE:
+        forces = stress = None
+    row = layout_row(sample.structure, forces=forces, stress=stress)
+    validates = formula_hash(row["formula"]) % 1000 < 1000 * VALIDATION_SHARE
+    return row | {
         "material_id": identifier,
-        "formula": formula,
-        "n_atoms": len(structure),
-        "numbers": np.array([s.specie.Z for s in structure], dtype=np.uint8),
-        "frac_coords": (structure.frac_coords % 1.0).astype(np.float32).ravel(),
-        "lattice": np.array(structure.lattice.parameters, dtype=np.float32),
-        "formation_energy_per_atom": formation,
-        "energy_above_hull": above,
         "band_gap": np.nan,
         "kind": sample.kind,
-        "split": "val" if formula_hash(formula) % 1000 < 1000 * VALIDATION_SHARE else "train",
+        "split": "val" if validates else "train",
     }
 
 
@@ -307,13 +169,15 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=24000)
     parser.add_argument("--max-atoms", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--energies-only", action="store_true", help="no forces, no stress")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     warnings.filterwarnings("ignore")
     rows = pd.read_parquet(args.data)
     train = rows[rows["split"] == "train"]
     small = train[train["n_atoms"] <= args.max_atoms]
-    label(small, train, args.n, args.seed).to_parquet(args.out)
+    table = label(small, train, args.n, args.seed, derivatives=not args.energies_only)
+    table.to_parquet(args.out)
 
 
 if __name__ == "__main__":

@@ -1,43 +1,38 @@
-"""`smoacs train`: from Parquet files to a weights file with measured errors in its header."""
+"""`smoacs train`: from a TOML file to a weights file with measured errors, and a report."""
 
 import json
-import logging
-import multiprocessing
-import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
-from smoacs.errors import InputError, SmoacsError
+from smoacs.errors import InputError
 from smoacs.predictors.builtin import formula_hash
 from smoacs.predictors.network import Network
-from smoacs.predictors.properties import PROPERTIES
+from smoacs.predictors.registry import resolve_device
 from smoacs.predictors.storage import WeightsHeader, save_weights, stack_members
+from smoacs.training.checkpoint import load_state, write_atomically
 from smoacs.training.config import TrainConfig
-from smoacs.training.data import Dataset, build_dataset, element_symbols, read_rows
-from smoacs.training.fit import (
-    FitSettings,
-    fit,
-    loss_terms,
-    predict_dataset,
-    start_from_composition,
-)
+from smoacs.training.data import Dataset, element_symbols
+from smoacs.training.evaluation import predict_dataset
+from smoacs.training.members import TABLE_FILE, member_file, run_members, split_dataset
+from smoacs.training.metrics import header_metrics
+from smoacs.training.report import REPORT_FILE, Result, write_report
+from smoacs.training.sources import load_table
+from smoacs.training.start import Start, load_start, log10_limits, loss_terms, network_settings
 
-log = logging.getLogger(__name__)
+FOLDER_SUFFIX = ".training"
+"""Checkpoints, logs and the report lie in a folder beside the weights: their name with this."""
 
-VALIDATION_MAX_ATOMS = 20
-"""Validation during training uses crystals of at most this size, for speed."""
+_SETTINGS_FILE = "settings.json"
 
 
 def train_from_config(path: str | Path) -> Path:
-    """Train the ensemble that a TOML file describes.
+    """Train the ensemble that a TOML file describes, or go on where a training was cut off.
 
-    Members run side by side, one process and one thread each. Interim weights and a log of
-    validation errors lie beside the output file until the end.
+    Members run side by side, one process each (on the CPU with one thread each). Beside the weights
+    comes a folder with the report, the log of validation errors and the checkpoints.
 
     Args:
         path: A `TrainConfig` as TOML.
@@ -46,128 +41,104 @@ def train_from_config(path: str | Path) -> Path:
         The weights file.
 
     Raises:
-        InputError: If the settings or the data are wrong.
+        InputError: If the settings, the data or the weights to start from are wrong, or the folder
+            holds another training.
         SmoacsError: If a member's process fails.
     """
     config = TrainConfig.from_toml(path)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    load_split(config, "train")  # complains before any process starts
-    context = multiprocessing.get_context("spawn")
-    parts = [config.out.with_suffix(f".member{k}.pt") for k in range(config.members)]
-    workers = [
-        context.Process(target=_train_member, args=(config, config.seed + k, part))
-        for k, part in enumerate(parts)
-    ]
-    for worker in workers:
-        worker.start()
-    _watch(workers, parts, config.minutes * 60)
-    if any(worker.exitcode for worker in workers):
-        raise SmoacsError("a member's training process failed; its message is above")
-    return collect_members(config, parts)
+    resolve_device(config.device)
+    start = load_start(config)
+    folder = open_folder(config)
+    run_members(config, folder)
+    return collect_members(config, folder, start)
 
 
-def load_split(config: TrainConfig, split: str, max_atoms: int | None = None) -> Dataset:
-    """All crystals of one split of the config's files, up to its largest size.
+def open_folder(config: TrainConfig) -> Path:
+    """Make the training's folder with its settings and data, or open the one that is there.
 
     Raises:
-        InputError: If there are none.
+        InputError: If the data are wrong, or the folder holds another training or a finished one.
     """
-    tables = []
-    for path in config.data:
-        rows = read_rows(path, config.properties)
-        if "kind" not in rows.columns:
-            rows = rows.assign(kind="relaxed")
-        sizes = rows["numbers"].map(len)
-        tables.append(rows[(rows["split"] == split) & (sizes <= (max_atoms or config.max_atoms))])
-    table = pd.concat(tables, ignore_index=True)
-    if table.empty:
-        raise InputError(f"no crystal of the split '{split}' has at most {config.max_atoms} atoms")
-    return build_dataset(table, config.properties, config.network.cutoff)
+    folder = config.out.with_suffix(FOLDER_SUFFIX)
+    settings = config.model_dump(mode="json")
+    if (folder / _SETTINGS_FILE).is_file():
+        before = json.loads((folder / _SETTINGS_FILE).read_text(encoding="utf-8"))
+        other = [key for key in settings if before.get(key) != settings[key]]
+        if other:
+            raise InputError(
+                f"{folder} holds a training with another {other[0]!r}: "
+                "delete that folder to start afresh, or choose another 'out'"
+            )
+        if (folder / REPORT_FILE).is_file() and config.out.is_file():
+            raise InputError(f"{config.out} is trained already: delete {folder} to train it afresh")
+        return folder
+    if folder.is_file() or (folder.is_dir() and any(folder.glob("member*"))):
+        raise InputError(
+            f"{folder} holds checkpoints without their settings: delete it, or choose another 'out'"
+        )
+    table = load_table(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{TABLE_FILE}.part"
+    table.to_parquet(temporary)
+    temporary.replace(folder / TABLE_FILE)
+    write_atomically(folder / _SETTINGS_FILE, json.dumps(settings, indent=1).encode())
+    return folder
 
 
-def _train_member(config: TrainConfig, seed: int, checkpoint: Path) -> None:
-    """One member, in its own process."""
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    train = load_split(config, "train")
-    validation = load_split(config, "val", VALIDATION_MAX_ATOMS)
-    network = Network(config.network, config.properties)
-    start_from_composition(network, train, loss_terms(config.properties))
-    settings = FitSettings(
-        seconds=config.minutes * 60,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        noise=config.noise,
-        seed=seed,
-    )
-    fit(network, train, validation, settings=settings, checkpoint=checkpoint)
+def collect_members(config: TrainConfig, folder: Path, start: Start | None) -> Path:
+    """Stack the trained members, measure the ensemble on the test split, write weights and report.
 
+    Args:
+        config: The settings.
+        folder: With the data and the members' checkpoints.
+        start: The weights that the training started from, if any.
 
-def _watch(
-    workers: list[multiprocessing.context.SpawnProcess], parts: list[Path], seconds: float
-) -> None:
-    """Show a progress bar with the first member's last validation errors until all have ended."""
-    columns = (BarColumn(), TextColumn("{task.fields[errors]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=seconds, errors="")
-        begin = time.monotonic()
-        while any(worker.is_alive() for worker in workers):
-            errors = _last_line(parts[0].with_suffix(".log"))
-            bar.update(task, completed=time.monotonic() - begin, errors=errors)
-            workers[0].join(timeout=1.0)
-            if not workers[0].is_alive():
-                for worker in workers:
-                    worker.join(timeout=1.0)
-
-
-def _last_line(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    numbers = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
-    return " ".join(f"{k} {v:.3f}" for k, v in numbers.items() if k in PROPERTIES)
-
-
-def collect_members(config: TrainConfig, parts: list[Path]) -> Path:
-    """Stack the members, measure the ensemble on the test split, write the weights file."""
-    networks = []
-    for part in parts:
-        network = Network(config.network, config.properties)
-        network.load_state_dict(torch.load(part, weights_only=True))
+    Returns:
+        The weights file.
+    """
+    table = pd.read_parquet(folder / TABLE_FILE)
+    settings = network_settings(config, start)
+    train, test = (split_dataset(table, config, s, settings.cutoff) for s in ("train", "test"))
+    limits = log10_limits(config, loss_terms(config, start), train, start)
+    networks, histories = [], []
+    for member in range(config.members):
+        state = load_state(member_file(folder, member))
+        network = Network(settings, config.properties, limits)
+        network.load_state_dict(state["best"] or state["average"])
         networks.append(network)
-    ensemble = stack_members(networks)
-    train = load_split(config, "train")
+        histories.append(state["history"])
+    ensemble = stack_members(networks).to(resolve_device(config.device))
+    predicted = predict_dataset(ensemble, test)
     header = WeightsHeader(
         name=config.name,
         settings=ensemble.settings,
-        properties={p: PROPERTIES[p].unit if p in PROPERTIES else "1" for p in config.properties},
+        properties={p: config.unit(p) for p in config.properties},
         elements=element_symbols(train),
-        training_data=config.sources,
-        metrics=held_out_errors(ensemble, load_split(config, "test", 10_000)),
+        training_data=_sources(config, start),
+        metrics=header_metrics(ensemble, test, predicted),
+        log10=limits,
     )
-    hashes = sorted(
-        {
-            formula_hash(f)
-            for f, off in zip(train.formulas, train.off_equilibrium, strict=True)
-            if not off
-        }
-    )
-    save_weights(config.out, ensemble, header, torch.tensor(hashes, dtype=torch.int64))
+    save_weights(config.out, ensemble, header, _formulas(train, start))
+    write_report(folder, header, Result(ensemble, table, test, predicted, tuple(histories)))
     return config.out
 
 
-def held_out_errors(network: Network, data: Dataset) -> dict[str, dict[str, float]]:
-    """Mean absolute errors on relaxed crystals: all, those of at most 20 atoms, and of 30."""
-    predicted = predict_dataset(network, data)
-    result: dict[str, dict[str, float]] = {}
-    for k, name in enumerate(network.properties):
-        info = PROPERTIES.get(name)
-        value = predicted[:, k]
-        if info is not None and info.minimum is not None:
-            value = np.maximum(value, info.minimum)
-        error = np.abs(value - data.labels[:, k])
-        known = np.isfinite(error) & ~data.off_equilibrium
-        result[name] = {"mae": float(error[known].mean()), "n": int(known.sum())}
-        for size in (20, 30):
-            small = known & (data.n_atoms <= size)
-            result[name][f"mae_up_to_{size}_atoms"] = float(error[small].mean())
-    return result
+def _sources(config: TrainConfig, start: Start | None) -> tuple[str, ...]:
+    """Sources of the data in words, those of the start included."""
+    if start is None:
+        return config.sources
+    before = start.header.training_data or ("unknown data",)
+    name = start.header.name
+    return config.sources + tuple(f"{name}, which this started from: {text}" for text in before)
+
+
+def _formulas(train: Dataset, start: Start | None) -> Tensor:
+    """Hashes of the formulas of all relaxed crystals ever trained on, sorted."""
+    hashes = {
+        formula_hash(formula)
+        for formula, off in zip(train.formulas, train.off_equilibrium, strict=True)
+        if not off
+    }
+    if start is not None:
+        hashes |= set(start.formulas.tolist())
+    return torch.tensor(sorted(hashes), dtype=torch.int64)

@@ -1,0 +1,133 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.training.data import Noise, build_dataset
+from smoacs.training.evaluation import evaluate, predict_dataset, score
+from smoacs.training.fit import FitSettings, fit
+from smoacs.training.loss import LOSS_TERMS
+from smoacs.training.start import start_from_composition
+
+CUTOFF = 4.0
+SIZES = NetworkSettings(
+    cutoff=CUTOFF,
+    channels=16,
+    moment_channels=4,
+    hidden=16,
+    layers=1,
+    radial=8,
+    moment_radial=4,
+    attention_heads=1,
+)
+SETTINGS = FitSettings(
+    epochs=40, batch_size=8, warmup=0.05, learning_rate=5e-3, noise=Noise(share=0.0), validations=4
+)
+
+
+def loss_terms(properties):
+    return [LOSS_TERMS[name] for name in properties]
+
+
+@pytest.fixture
+def data(rows, properties):
+    return build_dataset(rows, properties, CUTOFF)
+
+
+@pytest.fixture
+def terms(properties):
+    return [LOSS_TERMS[name] for name in properties]
+
+
+@pytest.fixture
+def network(data, properties, terms):
+    torch.manual_seed(0)
+    network = Network(SIZES, properties)
+    start_from_composition(network, data, terms)
+    return network
+
+
+def same(first, second):
+    states = first.state_dict(), second.state_dict()
+    return all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_short_fit_reduces_the_errors(network, data, terms, properties, tmp_path):
+    before = score(evaluate(network, data), properties, terms)
+    checkpoint, told = tmp_path / "member.pt", []
+    errors = fit(
+        network,
+        data,
+        data,
+        terms=terms,
+        settings=SETTINGS,
+        checkpoint=checkpoint,
+        on_progress=told.append,
+    )
+    assert score(errors, properties, terms) < 0.7 * before
+    assert {"formation_energy", "band_gap", "formation_energy_off"} <= set(errors)
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1)
+    lines = checkpoint.with_suffix(".log").read_text().splitlines()
+    assert len(lines) == 4
+    assert json.loads(lines[-1]) == errors
+    # The network that came back is the one whose errors were told.
+    for name, value in evaluate(network, data).items():
+        assert errors[name] == pytest.approx(value, abs=1e-5)
+
+
+def test_same_seed_same_weights(network, data, terms, tmp_path):
+    settings = replace(SETTINGS, epochs=3, noise=Noise(share=0.5))
+    twins = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        twin = Network(SIZES, network.properties)
+        twin.load_state_dict(network.state_dict())
+        chosen = replace(settings, seed=seed)
+        fit(twin, data, data, terms=terms, settings=chosen, checkpoint=tmp_path / name)
+        twins.append(twin)
+    assert same(twins[0], twins[1])
+    assert not same(twins[0], twins[2])
+
+
+class Killed(Exception):  # noqa: N818
+    """Ends a fit in the middle."""
+
+
+def test_fit_goes_on_from_its_checkpoint_as_if_nothing_had_happened(network, data, terms, tmp_path):
+    settings = replace(SETTINGS, epochs=6, noise=Noise(share=0.5), checkpoint_seconds=0.0)
+    broken, start = Network(SIZES, network.properties), Network(SIZES, network.properties)
+    broken.load_state_dict(network.state_dict())
+    start.load_state_dict(network.state_dict())
+    fit(network, data, data, terms=terms, settings=settings, checkpoint=tmp_path / "whole.pt")
+
+    def kill(progress):
+        if progress > 0.5:
+            raise Killed
+
+    halves = {"terms": terms, "settings": settings, "checkpoint": tmp_path / "halves.pt"}
+    with pytest.raises(Killed):
+        fit(broken, data, data, on_progress=kill, **halves)
+    fit(start, data, data, **halves)
+    assert same(start, network)
+
+
+def test_start_predicts_from_composition(rows, data, properties, terms):
+    network = Network(SIZES, properties)
+    with torch.no_grad():  # nothing but the shifts
+        for head in (network.site_head, network.pool_head):
+            head.second.weight.zero_()
+    start_from_composition(network, data, terms)
+    relaxed = ~data.off_equilibrium
+    labels = data.labels[relaxed, 0]
+    error = np.abs(predict_dataset(network, data)[relaxed, 0] - labels).mean()
+    assert error < 0.9 * np.abs(labels - labels.mean()).mean()
+    assert (network.scale > 0).all()
+
+
+def test_prediction_does_not_depend_on_the_batch(network, data):
+    np.testing.assert_allclose(
+        predict_dataset(network, data, 128), predict_dataset(network, data, 3), atol=1e-5
+    )
