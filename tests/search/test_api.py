@@ -213,7 +213,7 @@ def test_elements_asked_for():
 
 
 def test_property_that_the_predictor_lacks():
-    with pytest.raises(InputError, match=r"bulk_modulus > 100.*only toy"):
+    with pytest.raises(InputError, match=r'unknown property "bulk_modulus"; known are .*toy'):
         run_search(config(targets=("bulk_modulus > 100",)), predictor=Bowl())
 
 

@@ -68,8 +68,9 @@ def run_search(
     begin = time.perf_counter()
     if predictor is None:
         predictor = load_predictor(config.predictor, device=config.device)
-    targets = config.parsed_targets()
-    _check_properties(targets, predictor, at_rest=config.at_rest)
+    targets = [Target.parse(text, known=predictor.properties) for text in config.targets]
+    if config.at_rest and ENERGY not in predictor.properties:
+        raise InputError(f"designs at rest need a predictor of {ENERGY}; this one has none")
     template = config.resolved_template(predictor.elements)
     _check_roles(targets, template)
     settings = AT_REST if config.at_rest else PRESETS[config.preset]
@@ -122,17 +123,6 @@ def run_search(
         timings={"predictor": predicting, "everything else": total - predicting, "total": total},
         steps=recorder.steps,
     )
-
-
-def _check_properties(targets: Sequence[Target], predictor: Predictor, *, at_rest: bool) -> None:
-    if at_rest and ENERGY not in predictor.properties:
-        raise InputError(f"designs at rest need a predictor of {ENERGY}; this one has none")
-    for target in targets:
-        if target.property not in predictor.properties:
-            known = ", ".join(sorted(predictor.properties))
-            raise InputError(
-                f'target "{target}": the predictor gives no {target.property}, only {known}'
-            )
 
 
 def _check_roles(targets: Sequence[Target], template: Template) -> None:
