@@ -30,6 +30,7 @@ def test_every_setting_and_default_is_there():
     for part in (defaults.noise, defaults.network):
         for name, value in vars(part).items():
             if (type(part).__name__, name) != ("NetworkSettings", "members"):
-                assert f"`{name}` {value:g}" in table, name
+                shown = str(value).lower() if isinstance(value, bool) else f"{value:g}"
+                assert f"`{name}` {shown}" in table, name
     for name in ("max_atoms", "members", "off_equilibrium_share"):
         assert f"| `{name}` | {getattr(defaults, name):g} |" in table, name

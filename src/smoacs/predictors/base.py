@@ -11,6 +11,7 @@ from torch import Tensor
 from smoacs.crystals import Crystals, NeighborList, neighbor_list
 from smoacs.errors import InputError
 from smoacs.predictors.properties import physical
+from smoacs.predictors.threads import single_thread
 
 ATOMS_PER_CHUNK = 2000
 """Crystals are evaluated in chunks of about this many atoms, which bounds memory."""
@@ -78,6 +79,7 @@ class CombinedPredictor:
         return {name: out[name] for name in self.properties}
 
 
+@single_thread()
 def evaluate(predictor: Predictor, crystals: Crystals) -> dict[str, NDArray[np.float64]]:
     """Evaluate crystals in chunks, without gradients, as users see the values.
 

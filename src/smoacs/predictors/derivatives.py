@@ -5,6 +5,7 @@ from torch import Tensor
 
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.predictors.base import ATOMS_PER_CHUNK, Predictor, chunk_systems
+from smoacs.predictors.threads import single_thread
 
 GPA = 160.21766208
 """One eV/Å³ in GPa (CODATA 2022)."""
@@ -67,6 +68,7 @@ def force_sizes(frac_grad: Tensor, crystals: Crystals) -> Tensor:
     return sizes
 
 
+@single_thread()
 def evaluate_residuals(predictor: Predictor, crystals: Crystals) -> tuple[Tensor, Tensor]:
     """Pressure (GPa) and largest force (eV/Å) of each crystal, each [B].
 

@@ -22,6 +22,7 @@ from smoacs.predictors import (
     force_sizes,
     residuals,
 )
+from smoacs.predictors.threads import single_thread
 from smoacs.search.axes import AxisSymmetry
 from smoacs.targets import Target
 
@@ -114,8 +115,8 @@ class Objective:
 
     def __enter__(self) -> Self:
         """Keep torch to one thread per worker while the objective is open."""
-        self._torch_threads = torch.get_num_threads()
-        torch.set_num_threads(1)
+        self._one_thread = single_thread()
+        self._one_thread.__enter__()
         return self
 
     def __exit__(
@@ -126,7 +127,7 @@ class Objective:
     ) -> None:
         """Stop the workers and give torch its threads back."""
         self._pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(self._torch_threads)
+        self._one_thread.__exit__(kind, error, trace)
 
     def __call__(self, crystals: Crystals, loss: TargetLoss) -> Evaluation:
         """Evaluate all crystals; each counts as one predictor call.

@@ -145,7 +145,10 @@ class TrainConfig(_Settings):
     def _sizes(cls, value: NetworkSettings) -> NetworkSettings:
         if value.members != 1:
             raise ValueError("network.members must be left out: the ensemble's size is 'members'")
-        wrong = [f.name for f in fields(value) if not getattr(value, f.name) > 0]
+        sizes = {
+            f.name: getattr(value, f.name) for f in fields(value) if f.type not in {bool, "bool"}
+        }
+        wrong = [name for name, size in sizes.items() if not size > 0]
         if wrong:
             raise ValueError(f"network.{wrong[0]} must be above 0")
         return value

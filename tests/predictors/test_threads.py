@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from smoacs.predictors import evaluate, evaluate_residuals
+from smoacs.predictors.threads import single_thread
+from smoacs.testing import default_crystals
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+class Witness:
+    """Remembers how many threads torch had when it was asked."""
+
+    properties = {"formation_energy": "eV/atom"}  # noqa: RUF012
+    cutoff = 0.0
+    elements = frozenset({"Na", "Cl"})
+
+    def __init__(self):
+        self.threads = set()
+
+    def __call__(self, crystals, neighbors):
+        del neighbors
+        self.threads.add(torch.get_num_threads())
+        return {"formation_energy": crystals.volume * crystals.frac_coords.sum()}
+
+
+@pytest.mark.parametrize("work", [evaluate, evaluate_residuals])
+def test_evaluation_uses_one_thread_and_gives_the_others_back(work, two_threads):
+    witness = Witness()
+    work(witness, default_crystals(witness.elements))
+    assert witness.threads == {1}
+    assert torch.get_num_threads() == 2
+
+
+def test_threads_come_back_after_an_error(two_threads):
+    with pytest.raises(RuntimeError, match="broken"), single_thread():
+        raise RuntimeError("broken")
+    assert torch.get_num_threads() == 2
