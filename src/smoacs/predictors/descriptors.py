@@ -33,11 +33,11 @@ class ToleranceFactor:
         if crystals.ionic_radii is None or crystals.site_roles is None:
             nan = crystals.cell.new_full((crystals.n_systems,), torch.nan)
             return {"tolerance_factor": nan}
-        a, b, x = (_mean_radius(crystals, role) for role in range(3))
+        a, b, x = (mean_radius(crystals, role) for role in range(3))
         return {"tolerance_factor": (a + x) / (2**0.5 * (b + x))}
 
 
-def _mean_radius(crystals: Crystals, role: int) -> Tensor:
+def mean_radius(crystals: Crystals, role: int) -> Tensor:
     """Mean ionic radius (Å) over the sites of one role, [B]; NaN where there is none."""
     if crystals.ionic_radii is None or crystals.site_roles is None:
         msg = "crystals carry no ionic radii"

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from smoacs.crystals import Crystals, SoftCrystals
 from smoacs.predictors import GPA, MAX_FORCE, MAX_PRESSURE
+from smoacs.predictors.descriptors import mean_radius
 from smoacs.search.axes import AxisSymmetry
 from smoacs.search.objective import Evaluation
 
@@ -91,18 +92,10 @@ def radius_length(crystals: Crystals) -> Tensor | None:
     The mean of what the B-X contact and the A-X contact ask for: 2 (r_B + r_X) and
     √2 (r_A + r_X), the two lengths whose ratio is Goldschmidt's tolerance factor.
     """
-    radii, roles = crystals.ionic_radii, crystals.site_roles
-    if radii is None or roles is None:
+    if crystals.ionic_radii is None or crystals.site_roles is None:
         return None
-    a, b, x = (_mean(radii, roles == role, crystals) for role in range(3))
+    a, b, x = (mean_radius(crystals, role) for role in range(3))
     return 0.5 * (2 * (b + x) + 2**0.5 * (a + x))
-
-
-def _mean(values: Tensor, sites: Tensor, crystals: Crystals) -> Tensor:
-    index = crystals.system_idx[sites]
-    zeros = values.new_zeros(crystals.n_systems)
-    total = zeros.index_add(0, index, values[sites])
-    return total / zeros.index_add(0, index, torch.ones_like(values[sites]))
 
 
 def start_at_radii(soft: SoftCrystals, temperature: float, repeat: int) -> None:

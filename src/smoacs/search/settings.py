@@ -121,6 +121,16 @@ PAPER = OptimiserSettings(
 """arXiv:2410.08562, settings of the perovskite task with Crystalformer, whose graph is also rebuilt
 at every step."""
 
+_FINISH = FinishSettings(
+    share=0.6,
+    learning_rate_lattice=0.01,
+    learning_rate_coords=0.003,
+    polish_steps=8,
+    swap_temperature=0.1,
+    patience=4,
+    inner=0.5,
+)
+
 DEFAULT = OptimiserSettings(
     anneal=AnnealSettings(
         learning_rate_lattice=0.02,
@@ -134,15 +144,7 @@ DEFAULT = OptimiserSettings(
         combination_noise=0.5,
         inner=0.5,
     ),
-    finish=FinishSettings(
-        share=0.6,
-        learning_rate_lattice=0.01,
-        learning_rate_coords=0.003,
-        polish_steps=8,
-        swap_temperature=0.1,
-        patience=4,
-        inner=0.5,
-    ),
+    finish=_FINISH,
 )
 """The best that was found; see docs/optimiser.md."""
 
@@ -151,17 +153,8 @@ _ENERGY_GEOMETRY = GeometrySettings(coords_epsilon=0.2, beta2=0.9)
 AT_REST = replace(
     DEFAULT,
     anneal=replace(DEFAULT.anneal, geometry=_ENERGY_GEOMETRY),
-    finish=FinishSettings(
-        share=0.6,
-        learning_rate_lattice=0.01,
-        learning_rate_coords=0.003,
-        polish_steps=8,
-        swap_temperature=0.1,
-        patience=4,
-        inner=0.3,
-        geometry=_ENERGY_GEOMETRY,
-    ),
+    finish=replace(_FINISH, inner=0.3, geometry=_ENERGY_GEOMETRY),
 )
-"""As DEFAULT, for designs at rest: a swap needs more steps until the new crystal has relaxed."""
+"""As DEFAULT, for designs at rest: Adam's epsilon for coordinates has the size of a small force."""
 
 PRESETS = {"default": DEFAULT, "paper": PAPER}
