@@ -191,6 +191,18 @@ def test_scaling_follows_the_ions():
     before = soft.cell_parameters()[0].clone()
     scale_to_radii(soft, combination, elements, elements)
     assert torch.allclose(soft.cell_parameters()[0], before)
+    radii = perovskite().with_elements(allowed=Spring.elements).radii
+    sizes = torch.tensor(radii)[combination][:, 2]  # of every element on the first X site
+    largest = elements.view(4, 5).clone()
+    largest[:, 2:] = sizes.argmax(1, keepdim=True)
+    old = radius_length(soft.hard_crystals(combination, elements))
+    new = radius_length(soft.hard_crystals(combination, largest.flatten()))
+    scale_to_radii(soft, combination, elements, largest.flatten())
+    after = soft.cell_parameters()[0]
+    inside = (after < 10.0).all(1)  # the others stop at the upper bound
+    assert inside.any()
+    assert float((new / old).max()) > 1.02
+    assert torch.allclose(after[inside], (before * (new / old)[:, None])[inside], rtol=1e-5)
 
 
 def test_a_design_at_rest_is_at_rest(spring):

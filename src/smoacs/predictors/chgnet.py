@@ -157,8 +157,8 @@ def pairs_within(group: Tensor, n_groups: int) -> tuple[Tensor, Tensor]:
     return order[first[different]], order[second[different]]
 
 
-def load_chgnet(device: str = "cpu") -> ChgnetPredictor:
-    """Load CHGNet with the weights from its wheel (entry point `chgnet`).
+def original_model(device: str = "cpu") -> Any:  # noqa: ANN401  (CHGNet has no type hints)
+    """CHGNet itself, with the weights from its wheel.
 
     Raises:
         MissingExtraError: If CHGNet is not installed.
@@ -169,6 +169,15 @@ def load_chgnet(device: str = "cpu") -> ChgnetPredictor:
         msg = "the predictor chgnet needs CHGNet: pip install 'smoacs[chgnet]'"
         raise MissingExtraError(msg) from error
     with redirect_stdout(io.StringIO()):  # it announces itself
-        model = CHGNet.load(model_name=MODEL, use_device=device, verbose=False)
+        return CHGNet.load(model_name=MODEL, use_device=device, verbose=False)
+
+
+def load_chgnet(device: str = "cpu") -> ChgnetPredictor:
+    """Load CHGNet with the weights from its wheel (entry point `chgnet`).
+
+    Raises:
+        MissingExtraError: If CHGNet is not installed.
+    """
+    model = original_model(device)
     table = files("smoacs.predictors") / "chgnet_references.json"
     return ChgnetPredictor(model, json.loads(table.read_text(encoding="utf-8"))["energies"])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
-from smoacs.errors import MissingExtraError
+from smoacs.predictors.chgnet import original_model
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +46,7 @@ def chgnet_labels(structures: Sequence[Structure], *, derivatives: bool) -> list
     Raises:
         MissingExtraError: If CHGNet is not installed.
     """
-    try:
-        from chgnet.model import CHGNet  # noqa: PLC0415  (an extra)
-    except ImportError as error:
-        msg = "labelling needs CHGNet: pip install 'smoacs[train]'"
-        raise MissingExtraError(msg) from error
-    model = CHGNet.load(use_device="cpu", verbose=False)
+    model = original_model()
     model.graph_converter.on_isolated_atoms = "ignore"
     task: Literal["e", "efs"] = "efs" if derivatives else "e"
     labels: list[Labels] = []
