@@ -144,10 +144,13 @@ label(crystals, cache={str(cache)!r}, workers=2, engine={SERVING!r})
         time.sleep(0.01)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
+    finished = log.read_text().split()
     kept = read_labels(cache)
     assert 3 <= len(kept) < 7
+    # Each of the two engines may have finished in the very instant of the kill, its answer unread.
+    assert len(finished) - len(kept) in {0, 1, 2}
     time.sleep(1.0)
-    assert len(log.read_text().splitlines()) == len(kept), "the engines ended with their parent"
+    assert log.read_text().split() == finished, "the engines ended with their parent"
     structures = [crystal(length=3 + i / 10) for i in range(7)]
     items = label(structures, cache=cache, workers=2, engine=SERVING)
     assert [item.results.band_gap for item in items] == pytest.approx(
@@ -155,7 +158,9 @@ label(crystals, cache={str(cache)!r}, workers=2, engine={SERVING!r})
     )
     assert {key: read_labels(cache)[key] for key in kept} == kept
     done = log.read_text().split()
-    assert len(done) == len(set(done)) == 7
+    recorded = [str(item.results.band_gap) for item in kept.values()]
+    assert [done.count(length) for length in recorded] == [1] * len(kept)
+    assert len(set(done)) == 7
 
 
 def test_half_a_line_at_the_end_is_cut_off(cache, log):
