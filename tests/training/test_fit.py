@@ -1,4 +1,6 @@
+import copy
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -6,10 +8,10 @@ import pytest
 import torch
 
 from smoacs.predictors.network import Network, NetworkSettings
-from smoacs.training.data import Noise, build_dataset
+from smoacs.training.data import Noise, build_dataset, make_batch
 from smoacs.training.evaluation import evaluate, predict_dataset, score
 from smoacs.training.fit import FitSettings, fit
-from smoacs.training.loss import LOSS_TERMS
+from smoacs.training.loss import LOSS_TERMS, energy_derivatives
 from smoacs.training.start import start_from_composition
 
 CUTOFF = 4.0
@@ -131,3 +133,38 @@ def test_prediction_does_not_depend_on_the_batch(network, data):
     np.testing.assert_allclose(
         predict_dataset(network, data, 128), predict_dataset(network, data, 3), atol=1e-5
     )
+
+
+def test_relaxed_crystals_can_be_taught_to_be_at_rest(network, data, terms, tmp_path):
+    relaxed = np.flatnonzero(~data.off_equilibrium)
+
+    def pull(net):
+        batch = make_batch(data, relaxed, CUTOFF)
+        _, forces, stress = energy_derivatives(net, batch, 0)
+        return (forces.abs().mean() + stress.abs().mean()).item()
+
+    pulls = []
+    for share in (0.0, 1.0):
+        fitted = copy.deepcopy(network)
+        with torch.no_grad():  # so that forces are far from zero
+            fitted.site_head.second.weight *= 30
+        settings = replace(
+            SETTINGS, epochs=8, rest_share=share, force_weight=1e3, stress_weight=1e3
+        )
+        checkpoint = tmp_path / f"{share}.pt"
+        fit(fitted, data, data, terms=terms, settings=settings, checkpoint=checkpoint)
+        pulls.append(pull(fitted))
+    assert pulls[1] < 0.7 * pulls[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_compiled_steps_give_the_same_fit(network, data, terms, tmp_path):
+    fitted = []
+    for compiled in (False, True):
+        one = copy.deepcopy(network)
+        settings = replace(SETTINGS, epochs=2, mixtures=2, compiled=compiled)
+        fit(one, data, data, terms=terms, settings=settings, checkpoint=tmp_path / f"{compiled}.pt")
+        fitted.append(predict_dataset(one, data))
+    np.testing.assert_allclose(fitted[0], fitted[1], rtol=1e-3, atol=1e-4)

@@ -119,6 +119,19 @@ class TrainConfig(_Settings):
     )
     force_weight: float = Field(default=0.2, ge=0, description="the weight of forces, 0 or more")
     stress_weight: float = Field(default=0.2, ge=0, description="the weight of stress, 0 or more")
+    rest_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="the share of small relaxed crystals taught to have no forces and stress",
+    )
+    mixtures: int = Field(
+        default=0, ge=0, description="crystals per step whose blends are bounded, 0 or more"
+    )
+    mixture_weight: float = Field(default=0.3, ge=0, description="the weight of blends, 0 or more")
+    compiled: bool = Field(
+        default=False, description="true to make steps faster by torch.compile (needs a compiler)"
+    )
     seed: int = Field(default=0, ge=0, description="the first member's seed; others count on")
     device: str = Field(default="auto", description="'auto', 'cpu' or a GPU such as 'cuda'")
     noise: Noise = Field(default=Noise(), description="a table of shares and widths")

@@ -184,12 +184,14 @@ def make_batch(
     noise: Noise | None = None,
     keep_on_noise: tuple[bool, ...] = (),
     rng: np.random.Generator | None = None,
+    at_rest: bool = False,
 ) -> Batch:
     """Collate the crystals `index`, deforming some of them if `noise` (needs `rng`) is given.
 
     `keep_on_noise` says for each property whether its label still holds for a slightly deformed
     crystal. Crystals without such a label, those away from equilibrium, and those with labels of
-    forces or stress stay as they are.
+    forces or stress stay as they are. With `at_rest`, relaxed crystals without labels of forces and
+    stress get labels of zero.
     """
     atoms, n_atoms = _ranges(data.atom_offsets, index)
     bonds, n_bonds = _ranges(data.edge_offsets, index)
@@ -207,6 +209,10 @@ def make_batch(
         hit = (rng.random(len(index)) < noise.share) & free
         cells, frac = _deform(cells, frac, system_idx, hit=hit, noise=noise, rng=rng)
         weights[hit] = kept[hit]
+    forces, stress = data.forces[atoms], data.stress[index]
+    if at_rest:
+        forces = _at_rest(forces, ~data.off_equilibrium[index][system_idx])
+        stress = _at_rest(stress, ~data.off_equilibrium[index])
     probs = torch.zeros(len(numbers), N_ELEMENTS)
     probs[torch.arange(len(numbers)), torch.from_numpy(numbers) - 1] = 1.0
     crystals = Crystals(
@@ -228,10 +234,16 @@ def make_batch(
         neighbors=neighbors,
         labels=torch.from_numpy(np.nan_to_num(labels)),
         weights=torch.from_numpy(weights),
-        forces=torch.from_numpy(data.forces[atoms]),
-        stress=torch.from_numpy(data.stress[index]),
+        forces=torch.from_numpy(forces),
+        stress=torch.from_numpy(stress),
         off_equilibrium=torch.from_numpy(data.off_equilibrium[index]),
     )
+
+
+def _at_rest(labels: NDArray[np.float32], relaxed: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Zeros in place of the missing labels of relaxed crystals or of their atoms."""
+    mask = relaxed.reshape(-1, *[1] * (labels.ndim - 1)) & ~np.isfinite(labels)
+    return np.where(mask, np.float32(0), labels)
 
 
 def _ranges(

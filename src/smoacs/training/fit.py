@@ -29,6 +29,7 @@ from smoacs.training.loss import (
     loss_of,
     with_scales,
 )
+from smoacs.training.mixtures import MAX_ATOMS, mixture_batch, mixture_loss
 from smoacs.training.sampling import epoch_batches, make_pools
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,11 @@ class FitSettings:
         gradient_clip: Largest norm of a gradient.
         force_weight: Weight of forces in the loss.
         stress_weight: Weight of stresses in the loss.
+        rest_share: Share of a batch's small relaxed crystals that are taught to be at rest: forces
+            and stress of zero.
+        mixtures: Crystals per step whose blends with other decorations are bounded (`mixtures`).
+        mixture_weight: Weight of that in the loss.
+        compiled: Whether `torch.compile` makes the steps faster (needs a C++ compiler).
         seed: Of order and noise.
         noise: Deformation of relaxed crystals.
         validations: How often in the whole budget.
@@ -79,6 +85,10 @@ class FitSettings:
     gradient_clip: float = 1.0
     force_weight: float = 0.2
     stress_weight: float = 0.2
+    rest_share: float = 0.0
+    mixtures: int = 0
+    mixture_weight: float = 0.3
+    compiled: bool = False
     seed: int = 0
     noise: Noise = field(default_factory=Noise)
     validations: int = 15
@@ -146,6 +156,11 @@ class _Fit:
         learns_energy = ENERGY in network.properties
         weighs = settings.force_weight + settings.stress_weight > 0
         self.energy = network.properties.index(ENERGY) if learns_energy and weighs else None
+        self.elements = np.unique(train.numbers)
+        self.small = train.n_atoms <= MAX_ATOMS
+        if settings.compiled:
+            for interaction in network.interactions:
+                interaction.compile(dynamic=True)
 
     @property
     def seconds(self) -> float:
@@ -228,35 +243,58 @@ class _Fit:
 
     def _loss(self, index: NDArray[np.int64]) -> Tensor:
         """Loss of a batch; crystals with forces or stress go apart, the others cost one pass."""
-        device = self.network.embedding.device
         rng = np.random.default_rng([self.settings.seed, _NOISE_STREAM, self.step])
-        labelled = self.train.has_derivatives[index] & (self.energy is not None)
-        loss = torch.zeros((), device=device)
-        for part, with_derivatives in ((index[~labelled], False), (index[labelled], True)):
-            if len(part) == 0:
-                continue
-            batch = make_batch(
-                self.train,
-                part,
-                self.network.settings.cutoff,
-                noise=self.settings.noise,
-                keep_on_noise=tuple(t.keep_on_noise for t in self.terms),
-                rng=rng,
-            ).to(device)
-            if with_derivatives and self.energy is not None:
-                raw, forces, stress = energy_derivatives(self.network, batch, self.energy)
-                value = loss_of(raw, batch, self.terms) + derivative_loss(
-                    forces,
-                    stress,
-                    batch,
-                    force_weight=self.settings.force_weight,
-                    stress_weight=self.settings.stress_weight,
-                )
-            else:
-                raw = self.network.raw(batch.crystals, batch.neighbors)[0]
-                value = loss_of(raw, batch, self.terms)
-            loss = loss + value * (len(part) / len(index))
+        derived = np.zeros(len(index), dtype=bool)
+        if self.energy is not None:
+            derived = self.train.has_derivatives[index]
+            if self.settings.rest_share > 0:
+                small = self.small[index] & ~self.train.off_equilibrium[index]
+                derived |= small & (rng.random(len(index)) < self.settings.rest_share)
+        loss = torch.zeros((), device=self.network.embedding.device)
+        for part, value in (
+            (index[~derived], self._plain_loss),
+            (index[derived], self._derivative_loss),
+        ):
+            if len(part) > 0:
+                loss = loss + value(part, rng) * (len(part) / len(index))
+        relaxed = index[self.small[index] & ~self.train.off_equilibrium[index]]
+        blends = relaxed[: self.settings.mixtures]
+        if len(blends) > 0:
+            loss = loss + self.settings.mixture_weight * self._mixture_loss(blends, rng)
         return loss
+
+    def _plain_loss(self, index: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        batch = make_batch(
+            self.train,
+            index,
+            self.network.settings.cutoff,
+            noise=self.settings.noise,
+            keep_on_noise=tuple(t.keep_on_noise for t in self.terms),
+            rng=rng,
+        ).to(self.network.embedding.device)
+        raw = self.network.raw(batch.crystals, batch.neighbors)[0]
+        return loss_of(raw, batch, self.terms)
+
+    def _derivative_loss(self, index: NDArray[np.int64], _: np.random.Generator) -> Tensor:
+        at_rest = self.settings.rest_share > 0
+        batch = make_batch(self.train, index, self.network.settings.cutoff, at_rest=at_rest)
+        batch = batch.to(self.network.embedding.device)
+        with torch.compiler.set_stance("force_eager"):  # compiled steps have no second derivative
+            raw, forces, stress = energy_derivatives(self.network, batch, self.energy or 0)
+        return loss_of(raw, batch, self.terms) + derivative_loss(
+            forces,
+            stress,
+            batch,
+            force_weight=self.settings.force_weight,
+            stress_weight=self.settings.stress_weight,
+        )
+
+    def _mixture_loss(self, index: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
+        cutoff = self.network.settings.cutoff
+        batch = mixture_batch(self.train, index, cutoff, elements=self.elements, rng=rng)
+        batch = batch.to(self.network.embedding.device)
+        raw = self.network.raw(batch.crystals, batch.neighbors)[0]
+        return mixture_loss(raw, self.network.properties, self.terms)
 
     def _validate(self, data: Dataset, checkpoint: Path) -> None:
         """Measure the averaged weights, note the best, write log and checkpoint."""

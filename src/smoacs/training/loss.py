@@ -83,7 +83,7 @@ def loss_of(prediction: Tensor, batch: Batch, terms: Sequence[LossTerm]) -> Tens
     error = torch.where(censored & (batch.labels <= 0), torch.relu(error), error)
     weight = batch.weights * prediction.new_tensor([t.weight for t in terms])
     weight = weight * torch.where(batch.off_equilibrium[:, None], off_weight, 1.0)
-    return (_huber(error) * weight).sum() / len(error)
+    return (huber(error) * weight).sum() / len(error)
 
 
 def energy_derivatives(
@@ -138,11 +138,11 @@ def _misfit(value: Tensor, label: Tensor, scale: float) -> Tensor:
     """Mean loss of each row, [n]; components without a label cost nothing."""
     known = torch.isfinite(label)
     error = (value - torch.where(known, label, 0.0)) / scale
-    return torch.where(known, _huber(error), 0.0).mean(1)
+    return torch.where(known, huber(error), 0.0).mean(1)
 
 
-def _huber(error: Tensor) -> Tensor:
-    """Huber loss with slope 1 beyond `HUBER_DELTA`."""
+def huber(error: Tensor) -> Tensor:
+    """Huber loss, elementwise, with slope 1 beyond `HUBER_DELTA`."""
     zero = torch.zeros_like(error)
     loss = torch.nn.functional.huber_loss(error, zero, reduction="none", delta=HUBER_DELTA)
     return loss / HUBER_DELTA
