@@ -107,5 +107,5 @@ def test_values_come_in_the_precision_of_the_weights(shipped, shipped_in_double)
     single = values_of(shipped, strontium_titanate())
     double = values_of(shipped_in_double, strontium_titanate())
     for name, value in single.items():
-        assert value[0] == pytest.approx(double[name][0], abs=1e-4)
+        assert value[0] == pytest.approx(double[name][0], rel=1e-5, abs=1e-4)
     assert shipped.network.embedding.dtype == torch.float32

@@ -14,7 +14,8 @@ from smoacs.predictors.derivatives import (
     residuals,
 )
 from smoacs.predictors.descriptors import Density, ToleranceFactor
-from smoacs.predictors.properties import PROPERTIES, PropertyInfo, physical
+from smoacs.predictors.domain import Applicability
+from smoacs.predictors.properties import PROPERTIES, SPREAD_SUFFIX, PropertyInfo, physical
 from smoacs.predictors.registry import installed_predictors, load_predictor, resolve_device
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "MAX_FORCE",
     "MAX_PRESSURE",
     "PROPERTIES",
+    "SPREAD_SUFFIX",
+    "Applicability",
     "CombinedPredictor",
     "Density",
     "NetworkPredictor",

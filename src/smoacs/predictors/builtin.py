@@ -6,22 +6,25 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from smoacs.crystals import Crystals, NeighborList
 from smoacs.errors import InputError
+from smoacs.predictors.domain import Applicability, applicability
 from smoacs.predictors.network import Network
+from smoacs.predictors.properties import SPREAD_SUFFIX
 from smoacs.predictors.storage import WeightsHeader, read_weights
 
 BUILTIN = "mp2018"
 """Name of the weights in the package that are used unless others are asked for."""
 
-SPREAD_SUFFIX = ".std"
-
 
 class NetworkPredictor:
-    """Mean of an ensemble of networks, and the spread of its members as `name.std`."""
+    """Mean of an ensemble of networks, and its spread as `name.std`.
+
+    The spread is calibrated where the weights say how (see `smoacs.predictors.spread`), and that of
+    the members otherwise.
+    """
 
     def __init__(self, network: Network, header: WeightsHeader, formulas: Tensor) -> None:
         """Take what `read_weights` returns."""
@@ -30,7 +33,7 @@ class NetworkPredictor:
         self.cutoff = header.settings.cutoff
         self.elements = frozenset(header.elements)
         self.properties: Mapping[str, str] = dict(header.properties)
-        if header.settings.members > 1:
+        if header.settings.members > 1 or network.spread is not None:
             spreads = {name + SPREAD_SUFFIX: unit for name, unit in header.properties.items()}
             self.properties = {**header.properties, **spreads}
         self._formulas = formulas.numpy()
@@ -40,15 +43,24 @@ class NetworkPredictor:
         weight = self.network.embedding
         if neighbors.edge_index.device != weight.device:
             neighbors = neighbors.to(weight.device)
-        values = self.network(crystals.to(weight.device, weight.dtype), neighbors)
-        mean = values.mean(0)
-        names = self.network.properties
-        out = {name: mean[:, k] for k, name in enumerate(names)}
-        if values.shape[0] > 1:
-            variance = ((values - mean) ** 2).sum(0) / (values.shape[0] - 1)
-            spread = torch.sqrt(variance + 1e-12)
-            out |= {name + SPREAD_SUFFIX: spread[:, k] for k, name in enumerate(names)}
+        mean, spread = self.network.values_and_spread(
+            crystals.to(weight.device, weight.dtype), neighbors
+        )
+        out = dict(zip(self.network.properties, mean.unbind(1), strict=True))
+        if spread is not None:
+            names = (name + SPREAD_SUFFIX for name in self.network.properties)
+            out |= dict(zip(names, spread.unbind(1), strict=True))
         return out
+
+    def applicability(self, crystals: Crystals) -> Applicability | None:
+        """Which real crystals the training data speak for; None if the weights do not say.
+
+        Args:
+            crystals: One-hot crystals.
+        """
+        if self.header.domain is None:
+            return None
+        return applicability(crystals, self.header.domain, self.elements, self.cutoff)
 
     def knows_formula(self, reduced_formula: str) -> bool:
         """Whether the training data hold a crystal of this reduced formula."""

@@ -26,6 +26,7 @@ class ToleranceFactor:
     properties: Mapping[str, str] = {"tolerance_factor": PROPERTIES["tolerance_factor"].unit}
     cutoff = 0.0
     elements = ALL_ELEMENTS
+    needs_geometry = False
 
     def __call__(self, crystals: Crystals, neighbors: NeighborList) -> dict[str, Tensor]:
         """Return the tolerance factor, [B]."""

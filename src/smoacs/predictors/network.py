@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from smoacs.chemistry import N_ELEMENTS
+from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, spread_features
 
 if TYPE_CHECKING:
     from smoacs.crystals import Crystals, NeighborList
@@ -304,10 +305,15 @@ class Network(nn.Module):
         repelled = [float(p in {"formation_energy", "energy_above_hull"}) for p in properties]
         self.register_buffer("pooled", 1.0 - torch.tensor(local), persistent=False)
         self.register_buffer("repelled", torch.tensor(repelled), persistent=False)
+        self.spread: SpreadHead | None = None
+        """Set where the spread is calibrated; it belongs to the ensemble, not to a member."""
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> Tensor:
         """Property values, [M, B, properties], in their units; the energy is a sum over atoms."""
-        raw = self.raw(crystals, neighbors)
+        return self.in_units(self.raw(crystals, neighbors))
+
+    def in_units(self, raw: Tensor) -> Tensor:
+        """Property values in their units from what the layers give, both [M, B, properties]."""
         if not self.log10:
             return raw
         columns = [
@@ -318,6 +324,10 @@ class Network(nn.Module):
 
     def raw(self, crystals: Crystals, neighbors: NeighborList) -> Tensor:
         """What the layers give, [M, B, properties]: values, or the logarithms of `log10` ones."""
+        return self.raw_and_pooled(crystals, neighbors)[0]
+
+    def raw_and_pooled(self, crystals: Crystals, neighbors: NeighborList) -> tuple[Tensor, Tensor]:
+        """As `raw`, with the pooled features of the crystals, [M, B, pooled features]."""
         geometry = self.geometry(crystals, neighbors)
         h = crystals.species_probs @ self.embedding
         for interaction in self.interactions:
@@ -326,6 +336,37 @@ class Network(nn.Module):
         shape = (h.shape[0], counts.shape[0], len(self.properties))
         site = self.site_head(h) * self.scale + crystals.species_probs @ self.element_shift
         total = site.new_zeros(shape).index_add(1, crystals.system_idx, site) / counts[:, None]
-        pooled = self.pool_head(self.pooling(h, crystals.system_idx, counts)) * self.scale
+        features = self.pooling(h, crystals.system_idx, counts)
+        pooled = self.pool_head(features) * self.scale
         values: Tensor = total + pooled * self.pooled + geometry.repulsion[:, None] * self.repelled
-        return values
+        return values, features
+
+    def values_and_spread(
+        self, crystals: Crystals, neighbors: NeighborList
+    ) -> tuple[Tensor, Tensor | None]:
+        """Means over members and standard deviations, each [B, properties], in their units.
+
+        There are none for a single member without a calibrated spread.
+        """
+        raw, pooled = self.raw_and_pooled(crystals, neighbors)
+        values = self.in_units(raw)
+        mean = values.mean(0)
+        if self.spread is None:
+            return mean, member_spread(values) if len(values) > 1 else None
+        features = self.features_of(raw, pooled, crystals)
+        spread: Tensor = self.spread(features, member_spread(raw))
+        columns = [
+            column * slope_of_power(exponent, self.log10[name]) if name in self.log10 else column
+            for name, column, exponent in zip(
+                self.properties, spread.unbind(1), raw.mean(0).unbind(1), strict=True
+            )
+        ]
+        return mean, torch.stack(columns, dim=1)
+
+    def features_of(self, raw: Tensor, pooled: Tensor, crystals: Crystals) -> Tensor:
+        """What the calibrated spread is a function of, [B, features]."""
+        counts = crystals.counts
+        shares = raw.new_zeros(len(counts), N_ELEMENTS)
+        shares = shares.index_add(0, crystals.system_idx, crystals.species_probs) / counts[:, None]
+        pooled = pooled.unflatten(2, (-1, self.settings.channels))
+        return spread_features(raw, pooled, shares, self.scale)

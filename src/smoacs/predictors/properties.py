@@ -41,6 +41,10 @@ PROPERTIES: Mapping[str, PropertyInfo] = {
 }
 
 
+SPREAD_SUFFIX = ".std"
+"""The standard deviation of a predicted property is a property, too: its name with this."""
+
+
 def property_scale(name: str) -> float:
     """Return the scale of a property in its own unit; 1 for a property unknown to the package."""
     return PROPERTIES[name].scale if name in PROPERTIES else 1.0

@@ -16,9 +16,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from smoacs.errors import InputError
+from smoacs.predictors.domain import TrainingDomain
 from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.spread import SpreadHead
 
 FORMAT = 1
+
+_SPREAD = "spread."
+"""Tensors of the calibrated spread begin with this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +38,7 @@ class WeightsHeader:
         training_data: Sources and licences, in words.
         metrics: Held-out errors: property -> {"mae": ..., "n": ...} in the property's unit.
         log10: Properties that the network holds as logarithms (see `Network`).
+        domain: What the relaxed training crystals cover; None in older files.
     """
 
     name: str
@@ -42,6 +48,7 @@ class WeightsHeader:
     training_data: tuple[str, ...] = ()
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     log10: Mapping[str, float] = field(default_factory=dict)
+    domain: TrainingDomain | None = None
 
 
 def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: Tensor) -> None:
@@ -88,6 +95,9 @@ def read_weights(path: Path) -> tuple[Network, WeightsHeader, Tensor]:
         header = _parse(json.loads(meta))
         formulas = tensors.pop("training_formulas")
         network = Network(header.settings, tuple(header.properties), header.log10)
+        weight = tensors.get(f"{_SPREAD}weight")
+        if weight is not None:
+            network.spread = SpreadHead(*weight.shape)
         network.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
@@ -103,11 +113,13 @@ def _parse(meta: dict[str, Any]) -> WeightsHeader:
     meta["settings"] = NetworkSettings(**meta["settings"])
     meta["elements"] = tuple(meta["elements"])
     meta["training_data"] = tuple(meta["training_data"])
+    domain = meta.pop("domain", None)
+    meta["domain"] = None if domain is None else TrainingDomain.from_json(domain)
     return WeightsHeader(**meta)
 
 
 def stack_members(networks: list[Network]) -> Network:
-    """One network whose members are the given ones'.
+    """One network whose members are the given ones'; its spread is not calibrated.
 
     Raises:
         InputError: If they differ in size, properties or output scales.
@@ -131,6 +143,7 @@ def stack_members(networks: list[Network]) -> Network:
         {
             key: torch.cat([s[key] for s in states]) if key in parameters else value
             for key, value in states[0].items()
+            if not key.startswith(_SPREAD)
         }
     )
     return stacked

@@ -61,8 +61,8 @@ def mixture_batch(
             swapped[(system == k) & (numbers == z)] = rng.choice(elements)
     first = crystals.species_probs[:n]
     second = torch.nn.functional.one_hot(torch.from_numpy(swapped - 1), N_ELEMENTS).to(first)
-    share = rng.uniform(_LEAST_SHARE, 1 - _LEAST_SHARE, size=len(index))
-    share = torch.from_numpy(share[system]).to(first)[:, None]
+    shares = rng.uniform(_LEAST_SHARE, 1 - _LEAST_SHARE, size=len(index))
+    share = torch.from_numpy(shares[system]).to(first)[:, None]
     blend = share * first + (1 - share) * second
     return replace(
         batch, crystals=crystals.replace(species_probs=torch.cat([first, second, blend]))

@@ -12,6 +12,7 @@ from smoacs.predictors.builtin import formula_hash
 from smoacs.predictors.network import Network
 from smoacs.predictors.registry import resolve_device
 from smoacs.predictors.storage import WeightsHeader, save_weights, stack_members
+from smoacs.training.calibration import finish_ensemble
 from smoacs.training.checkpoint import load_state, write_atomically
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import Dataset, element_symbols
@@ -86,7 +87,7 @@ def open_folder(config: TrainConfig) -> Path:
 
 
 def collect_members(config: TrainConfig, folder: Path, start: Start | None) -> Path:
-    """Stack the trained members, measure the ensemble on the test split, write weights and report.
+    """Stack the trained members, calibrate and measure the ensemble, write weights and report.
 
     Args:
         config: The settings.
@@ -118,6 +119,7 @@ def collect_members(config: TrainConfig, folder: Path, start: Start | None) -> P
         metrics=header_metrics(ensemble, test, predicted),
         log10=limits,
     )
+    header = finish_ensemble(ensemble, header, table)
     save_weights(config.out, ensemble, header, _formulas(train, start))
     write_report(folder, header, Result(ensemble, table, test, predicted, tuple(histories)))
     return config.out

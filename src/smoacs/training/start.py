@@ -51,6 +51,7 @@ def load_start(config: TrainConfig) -> Start | None:
     if config.start is None:
         return None
     start = Start(*_read(config.start))
+    start.network.spread = None  # it belongs to the finished ensemble
     header = start.header
     if "network" in config.model_fields_set:
         for field in fields(NetworkSettings):

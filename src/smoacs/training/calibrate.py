@@ -1,0 +1,67 @@
+r"""Calibrate the spread of weights that are there, and note what their training covers.
+
+python -m smoacs.training.calibrate mine.safetensors crystals.parquet --out mine.safetensors
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from smoacs.errors import InputError
+from smoacs.predictors.storage import read_weights, save_weights
+from smoacs.training.calibration import finish_ensemble
+from smoacs.training.config import WEIGHTS_SUFFIX, TrainConfig
+from smoacs.training.sources import load_table
+
+
+def calibrate_file(weights: Path, data: Sequence[str], out: Path) -> None:
+    """Write weights again with a calibrated spread and what their training covers.
+
+    Args:
+        weights: What to calibrate.
+        data: The Parquet files or folders that it was trained on, with the same splits.
+        out: Where the new weights go; may be the same file.
+
+    Raises:
+        InputError: If the weights or the data are wrong, or `out` has another ending than theirs.
+    """
+    if out.suffix != WEIGHTS_SUFFIX:
+        raise InputError(f"out = {str(out)!r} must end in {WEIGHTS_SUFFIX}")
+    network, header, formulas = read_weights(weights)
+    network.eval().requires_grad_(requires_grad=False)
+    network.spread = None
+    heads = {
+        name: {"unit": unit, "log10": name in header.log10}
+        for name, unit in header.properties.items()
+    }
+    config = TrainConfig.model_validate(
+        {
+            "name": header.name,
+            "out": out,
+            "data": list(data),
+            "properties": list(header.properties),
+            "heads": heads,
+            "epochs": 1,
+        }
+    )
+    header = finish_ensemble(network, header, load_table(config))
+    save_weights(out, network, header, formulas)
+
+
+def main() -> None:
+    """Command line of this module."""
+    parser = argparse.ArgumentParser(description="Calibrate the spread of trained weights.")
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("data", nargs="+", help="what they were trained on (relaxed crystals)")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        calibrate_file(args.weights, args.data, args.out)
+    except InputError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The calibrated spread finds where a made-up ensemble errs, and by how much."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from smoacs.crystals import Crystals
+from smoacs.predictors import evaluate
+from smoacs.predictors.builtin import load_network
+from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.storage import WeightsHeader, read_weights, save_weights
+from smoacs.training import calibration
+from smoacs.training.calibrate import calibrate_file, main
+from smoacs.training.calibration import Evaluated, calibrate, evaluate_ensemble, some_of
+from smoacs.training.data import build_dataset
+
+FEATURES = 12
+FOLDS = 3
+
+
+def made_up(n, seed, *, log10=False, shrink=1.0):
+    """Errors whose size depends on two features; the members agree as they please."""
+    rng = torch.Generator().manual_seed(seed)
+    features = torch.randn(n, FEATURES, generator=rng)
+    sigma = shrink * 0.05 * torch.exp(0.8 * features[:, 0] - 0.6 * features[:, 3])
+    error = sigma * torch.randn(n, generator=rng)
+    truth = torch.rand(n, generator=rng)
+    members = 0.02 * torch.rand(n, 1, generator=rng)
+    raw = (truth + error)[:, None]
+    labels = 10**truth if log10 else truth
+    predicted = 10**raw if log10 else raw
+    fold = torch.randint(FOLDS, (n,), generator=rng)
+    return Evaluated(features, members, raw, predicted, labels[:, None], fold)
+
+
+@pytest.fixture
+def synthetic(monkeypatch):
+    monkeypatch.setattr(calibration, "evaluate_ensemble", lambda _, data: data)
+
+    def network(*, log10=False):
+        limits = {"charm": 5.0} if log10 else {}
+        return SimpleNamespace(properties=("charm",), log10=limits)
+
+    return network
+
+
+@pytest.mark.parametrize("log10", [False, True])
+def test_finds_size_and_place_of_the_errors(synthetic, log10):
+    train, val = made_up(1500, 1, log10=log10, shrink=0.4), made_up(800, 2, log10=log10)
+    head = calibrate(synthetic(log10=log10), train, val)
+    test = made_up(4000, 3, log10=log10)
+    std = head(test.features, test.members)[:, 0]
+    if log10:
+        std = std * np.log(10) * 10 ** test.raw[:, 0]
+    error = (test.predicted - test.labels)[:, 0].abs()
+    assert spearmanr(std, error).statistic > 0.5
+    assert spearmanr(test.members[:, 0], error).statistic < 0.1
+    assert float((error <= 1.645 * std).float().mean()) == pytest.approx(0.9, abs=0.03)
+
+
+def test_few_labels_leave_the_members_spread(synthetic):
+    head = calibrate(synthetic(), made_up(50, 1), made_up(10, 2))
+    test = made_up(30, 3)
+    torch.testing.assert_close(head(test.features, test.members), test.members)
+
+
+def test_missing_labels_are_left_out(synthetic):
+    val = made_up(300, 2)
+    val.labels[::3] = torch.nan
+    head = calibrate(synthetic(), made_up(300, 1), val)
+    assert all(tensor.isfinite().all() for tensor in head.state_dict().values())
+
+
+def test_errors_of_zero_do_no_harm(synthetic):
+    val = made_up(400, 2)
+    val.labels[:200] = val.predicted[:200]
+    head = calibrate(synthetic(), val, val)
+    assert (head(val.features, val.members) > 0).all()
+
+
+@pytest.fixture
+def tiny(rows, properties, tmp_path):
+    """Untrained weights and data to calibrate them on."""
+    settings = NetworkSettings(
+        cutoff=3.5, channels=8, moment_channels=4, hidden=8, layers=1, members=2
+    )
+    network = Network(settings, properties)
+    header = WeightsHeader(
+        name="tiny",
+        settings=settings,
+        properties={
+            "formation_energy": "eV/atom",
+            "band_gap": "eV",
+            "energy_above_hull": "eV/atom",
+        },
+        elements=("O",),
+    )
+    save_weights(tmp_path / "tiny.safetensors", network, header, torch.tensor([1]))
+    table = pd.concat([rows.assign(split=s, kind="relaxed") for s in ("train", "val", "test")])
+    table.to_parquet(tmp_path / "whole.parquet")
+    return tmp_path
+
+
+def test_calibrates_a_file(tiny):
+    calibrate_file(
+        tiny / "tiny.safetensors", [str(tiny / "whole.parquet")], tiny / "better.safetensors"
+    )
+    network, header, formulas = read_weights(tiny / "better.safetensors")
+    assert network.spread is not None
+    assert header.domain is not None
+    assert header.domain.element_counts["O"] > 0
+    assert formulas.tolist() == [1]
+    before, _, _ = read_weights(tiny / "tiny.safetensors")
+    torch.testing.assert_close(network.embedding, before.embedding)
+
+
+@pytest.mark.parametrize(
+    ("data", "out", "words"),
+    [("none.parquet", "out.safetensors", "none.parquet"), ("whole.parquet", "out.pt", "must end")],
+)
+def test_mistakes_on_the_command_line(tiny, monkeypatch, capsys, data, out, words):
+    weights = str(tiny / "tiny.safetensors")
+    arguments = ["calibrate", weights, str(tiny / data), "--out", str(tiny / out)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_shipped_weights_on_real_crystals(shared_data):
+    """Small crystals only, for speed; the benchmark takes them all."""
+    table = pd.read_parquet(shared_data / "megnet_mp2018.parquet")
+    table = table[table["n_atoms"] <= 8].rename(
+        columns={"formation_energy_per_atom": "formation_energy"}
+    )
+    predictor = load_network("mp2018")
+    network = predictor.network
+    network.spread = None
+    sets = {
+        split: build_dataset(
+            table[table["split"] == split][:n], network.properties, predictor.cutoff
+        )
+        for split, n in (("train", 300), ("val", 500), ("test", 400))
+    }
+    network.spread = calibrate(network, sets["train"], sets["val"])
+    test = evaluate_ensemble(network, sets["test"])
+    std = network.spread(test.features, test.members)
+    error = (test.predicted - test.labels).abs()
+    covered = (error <= 1.645 * std).float().mean(0)
+    assert ((covered > 0.82) & (covered < 0.97)).all()
+    assert spearmanr(std[:, 1], error[:, 1]).statistic > 0.4
+    crystals = Crystals(
+        species_probs=torch.eye(98)[sets["test"].numbers[:1].astype(int) - 1],
+        frac_coords=torch.zeros(1, 3),
+        cell=4.0 * torch.eye(3)[None],
+        system_idx=torch.zeros(1, dtype=torch.int64),
+    )
+    assert evaluate(predictor, crystals)["band_gap.std"][0] > 0
+
+
+def test_some_of_takes_each_property(rows, monkeypatch):
+    monkeypatch.setitem(calibration.CRYSTALS, "train", 5)
+    table = rows.assign(rare=[1.0 if k == 7 else np.nan for k in range(len(rows))])
+    found = some_of(table, "train", ("energy_above_hull", "rare"))
+    assert 7 in found.index
+    assert 5 <= len(found) <= 6
