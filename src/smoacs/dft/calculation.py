@@ -103,7 +103,7 @@ class DftValues:
         hubbard_u: U (eV) on the d shell by element, empty if there was none.
         cutoff: Plane-wave cutoff (eV).
         kpoints: Size of the k-point grid, [3].
-        iterations: Iterations until self-consistency.
+        iterations: Iterations until self-consistency; 0 where the engine does not say.
         engine: Name and version of the program.
     """
 

@@ -12,11 +12,14 @@ from pymatgen.core.structure import Structure
 from smoacs.dft.calculation import Calculation, plan_calculation
 from smoacs.dft.labels import DftLabel, LabelFile, open_labels
 from smoacs.dft.process import EngineProcess
+from smoacs.dft.programs import PROGRAMS
 from smoacs.dft.settings import DftSettings
 from smoacs.errors import InputError
 
 GPAW_ENGINE: Final = (sys.executable, "-m", "smoacs.dft.gpaw_engine")
 """Command of the built-in engine."""
+
+GPAW: Final = "gpaw"
 
 _POLL: Final = 0.05
 """Seconds between looks at the running processes."""
@@ -44,6 +47,25 @@ class LabelProgress:
     cached: int
     seconds_left: float | None
     label: DftLabel | None
+
+
+def engine_command(name: str) -> tuple[str, ...]:
+    """The engine of a name: "gpaw", "vasp", "espresso", or "module:function".
+
+    The last three go through ASE; the function takes a `Calculation` and returns a calculator.
+
+    Raises:
+        InputError: There is no such engine.
+    """
+    if name == GPAW:
+        return GPAW_ENGINE
+    if name in PROGRAMS or ":" in name:
+        return (sys.executable, "-m", "smoacs.dft.ase_engine", name)
+    known = ", ".join(map(repr, (GPAW, *PROGRAMS)))
+    raise InputError(
+        f"there is no DFT engine {name!r}; it is {known} or 'module:function', which takes a "
+        "smoacs.dft.Calculation and returns an ASE calculator"
+    )
 
 
 def label(

@@ -1,0 +1,43 @@
+"""Independent checks of designs: by potentials, rules, references and first principles.
+
+Nothing here took part in the design. It knows the judge, but not the optimiser.
+"""
+
+from smoacs.checking.chemistry import chemistry_table
+from smoacs.checking.phonons import import_phonopy, phonon_table
+from smoacs.checking.potentials import (
+    CHGNET,
+    SEVENNET,
+    CheckPotential,
+    RelaxedDesign,
+    RelaxSettings,
+    load_potential,
+)
+from smoacs.checking.reference import Reference, novelty_table, read_reference
+from smoacs.checking.settings import NO_POTENTIAL, CheckSettings
+from smoacs.checking.survival import MAX_LENGTH_CHANGE, WIDER, relax_designs, survival_table
+from smoacs.checking.truth import GAP_TOLERANCE, confirmable, dft_table
+
+__all__ = [
+    "CHGNET",
+    "GAP_TOLERANCE",
+    "MAX_LENGTH_CHANGE",
+    "NO_POTENTIAL",
+    "SEVENNET",
+    "WIDER",
+    "CheckPotential",
+    "CheckSettings",
+    "Reference",
+    "RelaxSettings",
+    "RelaxedDesign",
+    "chemistry_table",
+    "confirmable",
+    "dft_table",
+    "import_phonopy",
+    "load_potential",
+    "novelty_table",
+    "phonon_table",
+    "read_reference",
+    "relax_designs",
+    "survival_table",
+]

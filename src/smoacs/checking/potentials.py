@@ -1,0 +1,265 @@
+"""Interatomic potentials that took no part in the design: batches of CHGNet, or ASE's calculators.
+
+A potential relaxes crystals with their elements fixed, and gives forces for phonons. CHGNet
+(extra `chgnet`) runs in batches through our own optimiser, which takes the path of ASE's; any other
+one runs crystal by crystal through ASE's FIRE and FrechetCellFilter.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.filters import FrechetCellFilter
+from ase.optimize import FIRE
+from numpy.typing import NDArray
+from pymatgen.core import Lattice, Structure
+
+from smoacs.crystals import Crystals, neighbor_list
+from smoacs.dft import load_factory
+from smoacs.errors import InputError, MissingExtraError
+from smoacs.judging import element_counts, is_crystal, symbol
+from smoacs.predictors import Predictor
+from smoacs.predictors.threads import single_thread
+from smoacs.relaxation import FMAX, MAX_STEPS, Response, relax
+
+CHGNET: Final = "chgnet"
+SEVENNET: Final = "sevennet"
+
+MIN_VOLUME: Final = 4.0
+"""Å³ per atom. No crystal at rest is denser (see `smoacs.predictors.adapters.DENSE`), and the
+angles of a denser one fill the memory."""
+
+BATCH: Final = 32
+"""Crystals relaxed together: as fast as more, and no more are done again after a kill."""
+
+
+@dataclass(frozen=True)
+class RelaxSettings:
+    """When a relaxation ends.
+
+    Attributes:
+        fmax: Largest force at rest, eV/Å.
+        max_steps: Most steps.
+    """
+
+    fmax: float = FMAX
+    max_steps: int = MAX_STEPS
+
+
+@dataclass(frozen=True)
+class RelaxedDesign:
+    """What became of one crystal.
+
+    Attributes:
+        structure: The relaxed crystal, atoms in their order, without oxidation states; None if the
+            potential refused it.
+        energy: eV/atom, on the potential's own scale; NaN if refused.
+        steps: Steps taken.
+        converged: Whether all forces fell below the threshold.
+        failure: Why there is no structure; empty otherwise.
+    """
+
+    structure: Structure | None
+    energy: float
+    steps: int
+    converged: bool
+    failure: str = ""
+
+
+class CheckPotential(Protocol):
+    """A potential that checks designs."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, as it stands in the results."""
+        ...
+
+    def relax(
+        self, structures: Sequence[Structure], settings: RelaxSettings
+    ) -> Iterator[list[RelaxedDesign]]:
+        """Relax cells and positions; yields the next few crystals, in order, as they are done."""
+        ...
+
+    def forces(self, structures: Sequence[Structure]) -> list[NDArray[np.float64]]:
+        """Forces on the atoms of each structure, eV/Å, each [n, 3]."""
+        ...
+
+
+class BatchedPotential:
+    """A differentiable energy as a potential, many crystals at once.
+
+    Crystals that hold unknown elements, atoms on one spot or less than `MIN_VOLUME` per atom are
+    refused, at the start or on their way.
+    """
+
+    def __init__(self, name: str, predictor: Predictor) -> None:
+        """Take a predictor of the property `energy`, eV/atom."""
+        self.name = name
+        self._predictor = predictor
+
+    def relax(
+        self, structures: Sequence[Structure], settings: RelaxSettings
+    ) -> Iterator[list[RelaxedDesign]]:
+        """Relax in batches; see `CheckPotential`."""
+        for start in range(0, len(structures), BATCH):
+            yield self._relax(structures[start : start + BATCH], settings)
+
+    def forces(self, structures: Sequence[Structure]) -> list[NDArray[np.float64]]:
+        """Forces of all at once; memory is bounded by the predictor."""
+        crystals = Crystals.from_structures(structures)
+        forces = self(crystals).forces.double().cpu().numpy()
+        return np.split(forces, np.cumsum([len(s) for s in structures])[:-1])
+
+    @single_thread()
+    def __call__(self, crystals: Crystals) -> Response:
+        """Energies, forces and stresses; energy NaN for those refused (`smoacs.relaxation`)."""
+        loose = crystals.volume / crystals.counts >= MIN_VOLUME
+        kept = torch.nonzero(loose & crystals.finite).flatten()
+        energy = torch.full((crystals.n_systems,), torch.nan, dtype=torch.float64)
+        forces = torch.zeros(crystals.n_atoms, 3, dtype=torch.float64)
+        stress = torch.zeros(crystals.n_systems, 3, 3, dtype=torch.float64)
+        if len(kept):
+            part = self._respond(crystals.select(kept))
+            atoms = torch.isin(crystals.system_idx, kept)
+            energy[kept], stress[kept] = part.energy.double(), part.stress.double()
+            forces[atoms] = part.forces.double()
+        return Response(energy, forces, stress)
+
+    def _respond(self, crystals: Crystals) -> Response:
+        live = crystals.replace(
+            frac_coords=crystals.frac_coords.detach().clone().requires_grad_(),
+            cell=crystals.cell.detach().clone().requires_grad_(),
+        )
+        per_atom = self._predictor(live, neighbor_list(live, self._predictor.cutoff))["energy"]
+        energy = per_atom * crystals.counts
+        frac, cell = torch.autograd.grad(energy.sum(), [live.frac_coords, live.cell])
+        return Response.from_gradients(energy.detach(), frac, cell, crystals)
+
+    def _relax(
+        self, structures: Sequence[Structure], settings: RelaxSettings
+    ) -> list[RelaxedDesign]:
+        failures = [self._unfit(structure) for structure in structures]
+        fit = [s for s, failure in zip(structures, failures, strict=True) if not failure]
+        found = iter(self._relax_fit(fit, settings) if fit else [])
+        return [_refusal(failure) if failure else next(found) for failure in failures]
+
+    def _relax_fit(
+        self, structures: list[Structure], settings: RelaxSettings
+    ) -> list[RelaxedDesign]:
+        crystals = Crystals.from_structures(structures)
+        end = relax(crystals, self, fmax=settings.fmax, max_steps=settings.max_steps)
+        return [
+            _refusal(f"shrank to less than {MIN_VOLUME:g} Å³/atom")
+            if refused
+            else RelaxedDesign(structure, energy / len(structure), steps, converged)
+            for structure, energy, steps, converged, refused in zip(
+                end.crystals.to_structures(),
+                end.energy.tolist(),
+                end.steps.tolist(),
+                end.converged.tolist(),
+                end.refused.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _unfit(self, structure: Structure) -> str:
+        """Why the potential cannot be asked about a structure; empty if it can."""
+        if not is_crystal(structure):
+            return "no crystal: atoms on one spot, or a flat cell"
+        unknown = sorted(set(element_counts(structure)) - self._predictor.elements)
+        if unknown:
+            return f"{self.name} does not know {', '.join(unknown)}"
+        if structure.volume / len(structure) < MIN_VOLUME:
+            return f"less than {MIN_VOLUME:g} Å³/atom"
+        return ""
+
+
+class AsePotential:
+    """Any ASE calculator, one crystal at a time."""
+
+    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+        """Take a function that makes a calculator of energy, forces and stress."""
+        self.name = name
+        self._make = make
+
+    def relax(
+        self, structures: Sequence[Structure], settings: RelaxSettings
+    ) -> Iterator[list[RelaxedDesign]]:
+        """Relax each crystal; one that the calculator fails on is refused with its words."""
+        for structure in structures:
+            yield [self._relax(structure, settings)]
+
+    def forces(self, structures: Sequence[Structure]) -> list[NDArray[np.float64]]:
+        """Forces, crystal by crystal."""
+        return [self._atoms(structure).get_forces() for structure in structures]
+
+    def _relax(self, structure: Structure, settings: RelaxSettings) -> RelaxedDesign:
+        if not is_crystal(structure):
+            return _refusal("no crystal: atoms on one spot, or a flat cell")
+        try:
+            atoms = self._atoms(structure)
+            optimizer = FIRE(FrechetCellFilter(atoms), logfile=None)
+            converged = optimizer.run(fmax=settings.fmax, steps=settings.max_steps)
+            energy = float(atoms.get_potential_energy()) / len(atoms)
+        except Exception as error:  # noqa: BLE001 - a calculator may raise anything; it is recorded
+            return _refusal(" ".join(f"{type(error).__name__}: {error}".split()))
+        end = Structure(
+            Lattice(atoms.cell.array),
+            atoms.get_chemical_symbols(),
+            atoms.get_scaled_positions(wrap=False),
+        )
+        return RelaxedDesign(end, energy, optimizer.get_number_of_steps(), bool(converged))
+
+    def _atoms(self, structure: Structure) -> Atoms:
+        return Atoms(
+            [symbol(species) for species in structure.species],
+            scaled_positions=structure.frac_coords,
+            cell=structure.lattice.matrix,
+            pbc=True,
+            calculator=self._make(),
+        )
+
+
+def load_potential(name: str = CHGNET) -> CheckPotential:
+    """Load the potential that checks: "chgnet", "sevennet", or "module:factory".
+
+    Args:
+        name: The last form names a function without arguments that returns an ASE calculator.
+
+    Raises:
+        InputError: There is no such potential.
+        MissingExtraError: It is not installed.
+    """
+    if name == CHGNET:
+        from smoacs.predictors.chgnet import MODEL, load_chgnet  # noqa: PLC0415 - an extra
+
+        return BatchedPotential(f"CHGNet {MODEL}", load_chgnet())
+    if name == SEVENNET:
+        return AsePotential(*_sevennet())
+    if ":" in name:
+        factory = load_factory(name)
+        calculator = factory()  # what is wrong with it is better known before the work begins
+        return AsePotential(name, lambda: calculator)
+    raise InputError(
+        f"there is no potential {name!r}; it is {CHGNET!r}, {SEVENNET!r} or 'module:factory', a "
+        "function that returns an ASE calculator"
+    )
+
+
+def _sevennet() -> tuple[str, Callable[[], Any]]:
+    try:
+        from sevenn.calculator import SevenNetCalculator  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "the potential sevennet needs SevenNet: pip install 'smoacs[sevennet]'"
+        ) from error
+    calculator = SevenNetCalculator("7net-0", device="cpu")  # its weights are in its wheel
+    return f"SevenNet-0 ({version('sevenn')})", lambda: calculator
+
+
+def _refusal(failure: str) -> RelaxedDesign:
+    return RelaxedDesign(None, float("nan"), 0, converged=False, failure=failure)

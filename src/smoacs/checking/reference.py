@@ -1,0 +1,279 @@
+"""Is a design already known? Against structures or formulas that the user names.
+
+A reference is a table in the training layout or with a column `formula` (CSV, JSON, Parquet), a
+JSON list or mapping of pymatgen structures or of formulas, an ASE database, or the address of an
+OPTIMADE server, which is asked for the designs' formulas only.
+"""
+
+import json
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import gcd
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Composition, Lattice, Structure
+
+from smoacs.chemistry import ELEMENTS
+from smoacs.errors import InputError, MissingExtraError, ResourceError
+from smoacs.judging import is_crystal, reduced_formula, symbol
+
+_LAYOUT: Final = ("numbers", "frac_coords", "lattice")
+_IDS: Final = ("material_id", "id", "jid")
+_FORMULAS_PER_QUERY: Final = 20
+_TIMEOUT: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """A known compound: its name in the reference, and its crystal if the reference has one."""
+
+    name: str
+    structure: Structure | None
+
+
+@dataclass
+class Reference:
+    """What is known of some reduced formulas.
+
+    Attributes:
+        source: Where it comes from, as the user named it.
+        size: Compounds in the reference; those found, for a server.
+        by_formula: Known compounds of each reduced formula asked for; none is an empty list.
+    """
+
+    source: str
+    size: int = 0
+    by_formula: dict[str, list[Known]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, wanted: set[str], formula: str, name: str, structure: Structure | None) -> None:
+        """Count a compound, and keep it if its formula is wanted."""
+        self.size += 1
+        if formula in wanted:
+            self.by_formula[formula].append(Known(name, structure))
+
+
+def read_reference(source: str, formulas: Iterable[str]) -> Reference:
+    """Read what a reference knows of some formulas.
+
+    Args:
+        source: A file, or the base address of an OPTIMADE server.
+        formulas: Reduced formulas.
+
+    Raises:
+        InputError: It cannot be read, or is none of the kinds.
+        MissingExtraError: A server needs the OPTIMADE client.
+        ResourceError: The server does not answer.
+    """
+    wanted = set(formulas)
+    reference = Reference(source)
+    if source.startswith(("http://", "https://")):
+        entries = _optimade(source, wanted)
+    elif source.startswith(("postgresql://", "mysql://")) or source.endswith(".db"):
+        entries = _ase_database(source)
+    else:
+        entries = _file(Path(source))
+    try:
+        for formula, name, structure in entries:
+            reference.add(wanted, formula, name, structure)
+    except (InputError, ResourceError):
+        raise
+    except Exception as error:  # readers raise whatever they like
+        raise InputError(f"{source}: cannot be read as a reference ({error})") from error
+    if not reference.size and not source.startswith("http"):
+        raise InputError(f"{source}: holds no structure and no formula")
+    return reference
+
+
+def novelty_table(structures: Sequence[Structure], reference: Reference) -> pd.DataFrame:
+    """Compare designs with a reference.
+
+    Returns:
+        A row for each structure: `known_formula_in_reference`; `known_structure`, whether a crystal
+        of the same formula is the same up to scale, by pymatgen's StructureMatcher (missing where
+        the reference has the formula without a crystal); `reference_id`, the first that fits.
+    """
+    return pd.DataFrame(
+        [_compare(structure, reference) for structure in structures],
+        columns=["known_formula_in_reference", "known_structure", "reference_id"],
+    )
+
+
+def _compare(structure: Structure, reference: Reference) -> tuple[bool, bool | None, str]:
+    known = reference.by_formula.get(reduced_formula(structure), [])
+    if not known:
+        return False, False, ""
+    crystals = [(item.name, item.structure) for item in known if item.structure is not None]
+    if is_crystal(structure):
+        matcher = StructureMatcher()
+        bare = Structure(
+            structure.lattice, [symbol(s) for s in structure.species], structure.frac_coords
+        )
+        for name, crystal in crystals:
+            if matcher.fit(bare, crystal):
+                return True, True, name
+    return True, False if len(crystals) == len(known) else None, known[0].name
+
+
+Entry = tuple[str, str, Structure | None]
+"""Reduced formula, name, crystal."""
+
+
+def _file(path: Path) -> Iterator[Entry]:
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; a reference is a .json, .csv, .parquet or .db file, or the "
+            "address of an OPTIMADE server"
+        )
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        return _json(path)
+    if suffix == ".csv":
+        return _rows(pd.read_csv(path, dtype=str, keep_default_na=False), path)
+    if suffix == ".parquet":
+        return _rows(pd.read_parquet(path), path)
+    raise InputError(f"{path}: a reference is a .json, .csv, .parquet or .db file")
+
+
+def _json(path: Path) -> Iterator[Entry]:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    for name, item in items:
+        if isinstance(item, str):
+            yield _reduced(item), str(name), None
+        elif "lattice" in item and "sites" in item:
+            structure = Structure.from_dict(item)
+            yield reduced_formula(structure), str(name), _bare(structure)
+        elif isinstance(item.get("structure"), dict):
+            structure = Structure.from_dict(item["structure"])
+            yield reduced_formula(structure), _name(item, name), _bare(structure)
+        else:
+            formula, _, crystal = next(_rows(pd.DataFrame([item]), path))
+            yield formula, _name(item, name), crystal
+
+
+def _rows(rows: pd.DataFrame, path: Path) -> Iterator[Entry]:
+    """Entries of a table in the training layout, else of its column `formula`."""
+    layout = all(column in rows for column in _LAYOUT)
+    if not layout and "formula" not in rows:
+        raise InputError(
+            f"{path}: has neither a column 'formula' nor the columns {', '.join(_LAYOUT)}"
+        )
+    for number, row in enumerate(rows.to_dict("records")):
+        fields = {str(key): value for key, value in row.items()}
+        if layout:
+            structure = _from_layout(fields)
+            yield reduced_formula(structure), _name(fields, number), structure
+        else:
+            yield _reduced(str(fields["formula"])), _name(fields, number), None
+
+
+def _from_layout(row: Mapping[str, Any]) -> Structure:
+    numbers, coords, lattice = (
+        np.asarray(json.loads(value) if isinstance(value, str) else value, dtype=float)
+        for value in (row[column] for column in _LAYOUT)
+    )
+    elements = [ELEMENTS[int(z) - 1] for z in numbers]
+    return Structure(Lattice.from_parameters(*lattice), elements, coords.reshape(-1, 3))
+
+
+def _ase_database(source: str) -> Iterator[Entry]:
+    from ase.db import connect  # noqa: PLC0415 - slow to import
+
+    if "://" not in source and not Path(source).is_file():
+        raise InputError(f"{source}: no such file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for row in connect(source).select():
+            atoms = row.toatoms()
+            structure = Structure(
+                atoms.cell.array, atoms.get_chemical_symbols(), atoms.get_scaled_positions()
+            )
+            yield reduced_formula(structure), f"{row.id}", structure
+
+
+def _optimade(address: str, wanted: set[str]) -> Iterator[Entry]:
+    """Ask a server for the crystals of some formulas, a few formulas at a time."""
+    client = _client(address)
+    names = {_optimade_formula(formula): formula for formula in sorted(wanted)}
+    keys = list(names)
+    for start in range(0, len(keys), _FORMULAS_PER_QUERY):
+        part = keys[start : start + _FORMULAS_PER_QUERY]
+        query = " OR ".join(f'chemical_formula_reduced="{key}"' for key in part)
+        try:
+            answer = client.get(query)
+        except RuntimeError as error:
+            raise ResourceError(f"{address}: the OPTIMADE server failed ({error})") from error
+        for result in answer["structures"][query].values():
+            if result["errors"]:
+                said = " ".join(str(result["errors"][0]).split())
+                raise ResourceError(f"{address}: the OPTIMADE server failed ({said})")
+            for entry in result["data"]:
+                fields = entry["attributes"]
+                formula = names.get(fields["chemical_formula_reduced"])
+                if formula is not None:
+                    yield formula, str(entry["id"]), _from_optimade(fields)
+
+
+def _client(address: str) -> Any:  # noqa: ANN401 - an extra
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from optimade.client import OptimadeClient  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError(
+            "a reference on an OPTIMADE server needs its client: pip install 'smoacs[optimade]'"
+        ) from error
+    return OptimadeClient(
+        base_urls=[address],
+        max_results_per_provider=0,
+        http_timeout=_TIMEOUT,
+        use_async=False,
+        silent=True,
+    )
+
+
+def _optimade_formula(formula: str) -> str:
+    """Elements in alphabetical order with smallest whole numbers, 1 left out, such as F3KMg."""
+    counts = {str(element): round(n) for element, n in Composition(formula).items()}
+    divisor = gcd(*counts.values())
+    parts = sorted((name, n // divisor) for name, n in counts.items())
+    return "".join(name + (str(n) if n > 1 else "") for name, n in parts)
+
+
+def _from_optimade(fields: Mapping[str, Any]) -> Structure | None:
+    """The crystal of an entry; None if it is disordered, or comes without positions."""
+    species = {item["name"]: item["chemical_symbols"] for item in fields.get("species") or ()}
+    sites, cell = fields.get("species_at_sites"), fields.get("lattice_vectors")
+    positions = fields.get("cartesian_site_positions")
+    if not sites or not positions or cell is None or None in np.ravel(cell):
+        return None
+    symbols = [species.get(site, [site]) for site in sites]
+    if any(len(names) != 1 or names[0] not in ELEMENTS for names in symbols):
+        return None
+    return Structure(cell, [names[0] for names in symbols], positions, coords_are_cartesian=True)
+
+
+def _name(row: Mapping[str, Any], number: object) -> str:
+    return str(next((row[key] for key in _IDS if key in row), number))
+
+
+def _reduced(formula: str) -> str:
+    try:
+        return str(Composition(formula).reduced_formula)
+    except ValueError as error:
+        raise InputError(f"{formula!r} is no chemical formula") from error
+
+
+def _bare(structure: Structure) -> Structure | None:
+    """The structure without oxidation states; None if it is disordered."""
+    if not structure.is_ordered:
+        return None
+    return Structure(
+        structure.lattice, [symbol(s) for s in structure.species], structure.frac_coords
+    )

@@ -1,0 +1,67 @@
+"""What to check, and how thoroughly."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from smoacs.checking.potentials import CHGNET, RelaxSettings
+from smoacs.checking.truth import GAP_TOLERANCE
+from smoacs.dft import DftSettings
+from smoacs.errors import InputError
+
+NO_POTENTIAL: Final = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSettings:
+    """Which checks a run goes through.
+
+    Attributes:
+        potential: "chgnet", "sevennet", "module:factory", or "none" for no relaxation.
+        relaxation: When a relaxation ends.
+        phonons: Whether to look for unstable phonons of the relaxed crystals.
+        reference: File or OPTIMADE address of known compounds; None for no comparison.
+        dft: Engine, such as "gpaw"; None for no first principles.
+        dft_settings: Accuracy, physics and limits of a calculation.
+        dft_tolerance: eV that a calculated gap may be off its target.
+        dft_relaxed: Whether first principles see the relaxed crystal instead of the designed one.
+        workers: First-principles calculations at a time.
+        limit: Check only so many distinct successes, the best; None for all.
+        sample: Check only so many distinct successes, drawn at random; None for all.
+        seed: Of that draw.
+    """
+
+    potential: str = CHGNET
+    relaxation: RelaxSettings = field(default_factory=RelaxSettings)
+    phonons: bool = False
+    reference: str | None = None
+    dft: str | None = None
+    dft_settings: DftSettings = field(default_factory=DftSettings)
+    dft_tolerance: float = GAP_TOLERANCE
+    dft_relaxed: bool = False
+    workers: int = 1
+    limit: int | None = None
+    sample: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that the settings make sense together.
+
+        Raises:
+            InputError: They do not.
+        """
+        if self.limit is not None and self.sample is not None:
+            raise InputError("give a limit or a random sample of designs, not both")
+        for name in ("limit", "sample", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} is {value}; it is at least 1")
+        if not self.dft_tolerance > 0:
+            raise InputError(f"the tolerance of the gap is {self.dft_tolerance} eV; it is positive")
+        if not self.relaxes and (self.phonons or self.dft_relaxed):
+            what = "phonons" if self.phonons else "first principles on relaxed crystals"
+            raise InputError(f"{what} need a potential that relaxes; give another than 'none'")
+
+    @property
+    def relaxes(self) -> bool:
+        """Whether the designs are relaxed."""
+        return self.potential != NO_POTENTIAL

@@ -1,0 +1,194 @@
+"""Relaxation of pymatgen structures on the formation energy of any predictor."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from pymatgen.core import Lattice, Structure
+from torch import Tensor
+
+from smoacs.crystals import Crystals, neighbor_list
+from smoacs.errors import InputError
+from smoacs.predictors import (
+    ENERGY,
+    Predictor,
+    chunk_systems,
+    energy_gradients,
+    load_predictor,
+)
+from smoacs.predictors.threads import single_thread
+from smoacs.relaxation.optimiser import FMAX, MAX_STEPS, Response, relax
+from smoacs.relaxation.symmetry import SymmetricPotential
+
+CLOSEST = 0.1
+"""Å. Atoms closer than this have no direction to leave each other in."""
+
+_ATOMS_PER_CHUNK = 160
+_ATOMS_PER_CHUNK_GPU = 20_000
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A structure at rest, or where its relaxation stopped.
+
+    Attributes:
+        structure: Species (with oxidation states, if any) as given.
+        energy: Formation energy, eV/atom.
+        energy_before: The same of the structure given.
+        max_force: Largest force on an atom or on a row of the cell (the virial over the number of
+            atoms), eV/Å.
+        steps: Taken.
+        converged: Whether the force fell below the threshold.
+    """
+
+    structure: Structure
+    energy: float
+    energy_before: float
+    max_force: float
+    steps: int
+    converged: bool
+
+
+class PredictorPotential:
+    """Energy, forces and stress of a predictor's formation energy; a context manager.
+
+    Chunks of crystals run in parallel threads, one core each: the networks are too small for the
+    threads inside torch to pay off.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        """Take a predictor.
+
+        Raises:
+            InputError: If it does not give the formation energy.
+        """
+        if ENERGY not in predictor.properties:
+            raise InputError(f"relaxation needs a predictor of {ENERGY}; this one has none")
+        self.predictor = predictor
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+
+    def __enter__(self) -> Self:
+        """Keep torch to one thread per worker while the potential is open."""
+        self._one_thread = single_thread()
+        self._one_thread.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the workers and give torch its threads back."""
+        self._pool.shutdown(cancel_futures=True)
+        self._one_thread.__exit__(kind, error, trace)
+
+    def __call__(self, crystals: Crystals) -> Response:
+        """Evaluate a batch."""
+        limit = _ATOMS_PER_CHUNK if crystals.cell.device.type == "cpu" else _ATOMS_PER_CHUNK_GPU
+        chunks = chunk_systems(crystals.counts, limit)
+        parts = list(self._pool.map(lambda systems: self._part(crystals, systems), chunks))
+        return Response(
+            torch.cat([p.energy for p in parts]),
+            torch.cat([p.forces for p in parts]),
+            torch.cat([p.stress for p in parts]),
+        )
+
+    def _part(self, crystals: Crystals, systems: Tensor) -> Response:
+        part = crystals.select(systems)
+        part.frac_coords.requires_grad_()
+        part.cell.requires_grad_()
+        neighbors = neighbor_list(part, self.predictor.cutoff)
+        energy = self.predictor(part, neighbors)[ENERGY].to(part.cell)
+        frac_grad, cell_grad = energy_gradients(energy, part)
+        bare = part.replace(frac_coords=part.frac_coords.detach(), cell=part.cell.detach())
+        total = energy.detach() * part.counts
+        return Response.from_gradients(total, frac_grad, cell_grad, bare)
+
+
+def relax_structures(
+    structures: Sequence[Structure],
+    predictor: Predictor | None = None,
+    *,
+    fmax: float = FMAX,
+    max_steps: int = MAX_STEPS,
+    keep_symmetry: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Relaxed]:
+    """Relax cells and positions of many structures at once; the elements stay.
+
+    Args:
+        structures: Ordered structures of any sizes.
+        predictor: One that gives the formation energy; the built-in one if None.
+        fmax: Largest force at rest, eV/Å.
+        max_steps: After so many steps a structure stops where it is.
+        keep_symmetry: Whether each keeps the space group that it has at 0.01 Å.
+        progress: Told how many are done, and how many there are, after every step.
+
+    Returns:
+        A record for each structure, in their order.
+
+    Raises:
+        InputError: If a setting is out of range, the predictor gives no formation energy, or a
+            structure is no crystal or holds an element that the predictor does not know.
+    """
+    if not (fmax > 0 and max_steps >= 0):
+        raise InputError(f"fmax ({fmax:g}) must be above 0 and max_steps ({max_steps}) at least 0")
+    predictor = load_predictor() if predictor is None else predictor
+    with PredictorPotential(predictor) as potential:
+        _check(structures, predictor)
+        crystals = Crystals.from_structures(structures)
+        before = potential(crystals).energy
+        if keep_symmetry:
+            symmetric = SymmetricPotential(potential, structures)
+            outcome = relax(
+                symmetric.marked(crystals),
+                symmetric,
+                fmax=fmax,
+                max_steps=max_steps,
+                progress=progress,
+            )
+        else:
+            outcome = relax(crystals, potential, fmax=fmax, max_steps=max_steps, progress=progress)
+    ends = torch.cumsum(crystals.counts, 0).tolist()
+    relaxed = []
+    for b, (structure, end) in enumerate(zip(structures, ends, strict=True)):
+        n = len(structure)
+        relaxed.append(
+            Relaxed(
+                structure=Structure(
+                    Lattice(outcome.crystals.cell[b].numpy()),
+                    structure.species,
+                    outcome.crystals.frac_coords[end - n : end].numpy(),
+                ),
+                energy=float(outcome.energy[b]) / n,
+                energy_before=float(before[b]) / n,
+                max_force=float(outcome.max_force[b]),
+                steps=int(outcome.steps[b]),
+                converged=bool(outcome.converged[b]),
+            )
+        )
+    return relaxed
+
+
+def _check(structures: Sequence[Structure], predictor: Predictor) -> None:
+    """Refuse what cannot be relaxed, naming the structure."""
+    for number, structure in enumerate(structures):
+        name = f"structure {number} ({structure.formula})"
+        matrix = structure.lattice.matrix
+        sound = np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()
+        if not sound or abs(np.linalg.det(matrix)) < CLOSEST**3 * len(structure):
+            raise InputError(f"{name} has a cell or coordinates that are not finite, or no volume")
+        unknown = sorted({e.symbol for e in structure.composition.elements} - predictor.elements)
+        if unknown:
+            raise InputError(f"{name} holds {unknown[0]}, which the predictor does not know")
+        if len(structure) > 1:
+            distances = structure.distance_matrix[np.triu_indices(len(structure), 1)]
+            if distances.min() < CLOSEST:
+                raise InputError(f"{name} has two atoms on one spot: move or remove one")

@@ -1,0 +1,132 @@
+"""Potentials: refusals, ASE's calculators, and the batched path against CHGNet's own optimiser."""
+
+import importlib.util
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+from pymatgen.core import Lattice, Structure
+
+from smoacs.checking import RelaxSettings, load_potential
+from smoacs.checking.potentials import AsePotential, BatchedPotential
+from smoacs.errors import InputError, MissingExtraError
+from toys import perovskite_crystal as perovskite
+
+
+class Springs:
+    """Energy per atom with a minimum at 16 Å³ per atom, whatever the atoms do."""
+
+    cutoff = 0.0
+    elements = frozenset({"K", "Mg", "F", "Cu"})
+    properties = MappingProxyType({"energy": "eV/atom"})
+
+    def __call__(self, crystals, neighbors):
+        del neighbors
+        volume = crystals.volume / crystals.counts
+        return {"energy": 10 * torch.log(volume / 16) ** 2 + 0 * crystals.frac_coords.sum()}
+
+
+def relax(potential, structures, **settings):
+    return [
+        item for batch in potential.relax(structures, RelaxSettings(**settings)) for item in batch
+    ]
+
+
+def test_a_batch_finds_its_minimum():
+    small, large = perovskite(length=4.2), perovskite(length=4.5)
+    ends = relax(BatchedPotential("springs", Springs()), [small, large], fmax=1e-3)
+    for end in ends:
+        assert end.converged
+        assert end.structure.volume / 5 == pytest.approx(16, rel=1e-3)
+        assert end.energy == pytest.approx(0, abs=1e-5)
+
+
+def test_what_is_refused_and_why():
+    good = perovskite(length=4.3)
+    unknown = perovskite(("Rb+", "Mg2+", "F-", "F-", "F-"))
+    dense = perovskite(length=2.4)
+    flat = Structure(Lattice.cubic(4), ["K", "K"], [[0, 0, 0], [0, 0, 0.01]])
+    potential = BatchedPotential("springs", Springs())
+    ends = relax(potential, [unknown, good, dense, flat, good])
+    assert [end.failure for end in ends] == [
+        "springs does not know Rb",
+        "",
+        "less than 4 Å³/atom",
+        "no crystal: atoms on one spot, or a flat cell",
+        "",
+    ]
+    assert [end.structure is None for end in ends] == [True, False, True, True, False]
+    assert ends[1].structure.volume == pytest.approx(ends[4].structure.volume)
+
+
+def test_a_crystal_that_shrinks_too_far_is_refused_on_its_way():
+    class Collapse(Springs):
+        def __call__(self, crystals, neighbors):
+            del neighbors
+            volume = crystals.volume / crystals.counts
+            return {"energy": 5 * torch.log(volume / 1.0) ** 2 + 0 * crystals.frac_coords.sum()}
+
+    (end,) = relax(BatchedPotential("collapse", Collapse()), [perovskite(length=3.0)])
+    assert end.failure == "shrank to less than 4 Å³/atom"
+
+
+def test_an_ase_calculator_by_name(tmp_path, monkeypatch):
+    (tmp_path / "my_potential.py").write_text(
+        "from ase.calculators.lj import LennardJones\n\n\n"
+        "def make():\n"
+        "    return LennardJones(sigma=2.6, epsilon=0.4, rc=6.0, smooth=True)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    potential = load_potential("my_potential:make")
+    assert potential.name == "my_potential:make"
+    faces = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
+    cell = Structure(Lattice.cubic(3.9), ["Cu"] * 4, faces)
+    (end,) = relax(potential, [cell])
+    assert end.converged
+    assert end.steps > 0
+    forces = potential.forces([end.structure])[0]
+    assert np.abs(forces).max() < 0.05
+
+
+def test_a_calculator_that_fails_is_recorded():
+    class Broken:
+        def __getattr__(self, name):
+            raise RuntimeError("no licence")
+
+    (end,) = relax(AsePotential("broken", Broken), [perovskite()])
+    assert end.structure is None
+    assert "no licence" in end.failure
+
+
+def test_names_that_are_no_potential():
+    with pytest.raises(InputError, match=r"no potential 'mace'; it is 'chgnet', 'sevennet'"):
+        load_potential("mace")
+    with pytest.raises(InputError, match="cannot be imported"):
+        load_potential("no_such_module:make")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sevenn") is not None, reason="SevenNet is there")
+def test_sevennet_is_an_extra():
+    with pytest.raises(MissingExtraError, match=r"smoacs\[sevennet\]"):
+        load_potential("sevennet")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # CHGNet's own
+def test_the_verdict_of_chgnets_own_optimiser():
+    chgnet = pytest.importorskip("chgnet.model")
+    designs = [
+        perovskite(("K+", "Mg2+", "F-", "F-", "F-"), 4.2),
+        perovskite(("Tl+", "Pb2+", "Br-", "F-", "F-"), 4.9),
+        perovskite(("Sr2+", "Ti4+", "O2-", "O2-", "O2-"), 3.8),
+    ]
+    for design in designs:
+        design.perturb(0.05)
+        design.remove_oxidation_states()
+    mine = relax(load_potential(), designs)
+    theirs = chgnet.StructOptimizer(use_device="cpu")
+    for design, end in zip(designs, mine, strict=True):
+        final = theirs.relax(design, fmax=0.05, steps=300, verbose=False)["final_structure"]
+        np.testing.assert_allclose(end.structure.lattice.abc, final.lattice.abc, rtol=0.01)
+        np.testing.assert_allclose(end.structure.lattice.angles, final.lattice.angles, atol=0.5)
