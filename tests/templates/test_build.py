@@ -48,7 +48,9 @@ def test_structure_files(tmp_path, name):
 def test_unknown_name():
     with pytest.raises(InputError, match=r"'Perovskte' is neither .* did you mean 'perovskite'\?"):
         build_template("Perovskte")
-    with pytest.raises(InputError, match=r"'zeolite.cif' is neither .* \(perovskite, .*garnet\)$"):
+    with pytest.raises(
+        InputError, match=r"'zeolite.cif' is neither .* \(perovskite, .*chalcopyrite\)$"
+    ):
         build_template("zeolite.cif")
 
 

@@ -42,7 +42,7 @@ def test_a_rule_leaves_other_sites_alone():
 
 
 def test_blame_reads_as_a_sentence():
-    a, b, c = (SiteRule(text, ELEMENTS) for text in "abc")
+    a, b, c = "abc"
     assert blame([a]) == "a leaves none"
     assert blame([a, b]) == "a and b exclude each other"
     assert blame([a, b, c]) == "a, b and c together leave none"

@@ -7,7 +7,7 @@ is neutral.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals.crystals import Crystals
+from smoacs.crystals.symmetry import SpaceSymmetry
 from smoacs.templates import Template
 
 MIN_ANGLE_FACTOR = 0.05
@@ -43,6 +44,9 @@ class DesignSpace:
         angle_bounds: Degrees, [B, 2, 3].
         random_lengths: Whether the lengths start uniform within their bounds, [B].
         system_idx: [N].
+        tied_to: Site whose element each site takes, [N]; None if no sites are tied.
+        individual: Whether candidates differ in what they allow.
+        symmetry: What lattice and displacements are projected on; None if they are free.
     """
 
     frac_coords: Float[Tensor, "sites 3"]
@@ -57,6 +61,9 @@ class DesignSpace:
     angle_bounds: Float[Tensor, "systems 2 3"]
     random_lengths: Bool[Tensor, " systems"]
     system_idx: Int[Tensor, " sites"]
+    tied_to: Int[Tensor, " sites"] | None = None
+    individual: bool = False
+    symmetry: SpaceSymmetry | None = None
 
     @property
     def n_systems(self) -> int:
@@ -100,7 +107,26 @@ class DesignSpace:
             angle_bounds=stacked([t.angle_bounds for t in templates]),
             random_lengths=torch.tensor([t.random_lengths for t in templates], device=device),
             system_idx=torch.as_tensor(np.repeat(np.arange(len(templates)), sites), device=device),
+            symmetry=SpaceSymmetry.from_templates(templates, device),
+            tied_to=_ties(templates, device),
         )
+
+    def with_masks(self, masks: Bool[Tensor, "sites 98"]) -> "DesignSpace":
+        """The space with each candidate restricted to elements of its own.
+
+        Combinations that leave a site of a candidate without an element are not used by it.
+
+        Args:
+            masks: Elements that each site may hold, [N, E]; tied sites alike. Each candidate
+                must keep at least one combination.
+        """
+        allowed = self.allowed & masks[:, None]
+        missing = torch.zeros_like(self.combination_used, dtype=torch.int64)
+        missing.index_add_(0, self.system_idx, (~allowed.any(2)).long())
+        used = self.combination_used & (missing == 0)
+        # Combinations out of use keep some element at every site, so that softmax is finite.
+        allowed = torch.where(used[self.system_idx, :, None], allowed, self.allowed)
+        return replace(self, allowed=allowed, combination_used=used, individual=True)
 
 
 @dataclass(frozen=True)
@@ -177,7 +203,7 @@ class SoftCrystals:
                 does; else the mixture itself is the distribution.
         """
         space = self.space
-        scores = (self.element_scores / temperature).unsqueeze(1)
+        scores = (self._tied_scores() / temperature).unsqueeze(1)
         q = torch.softmax(scores.masked_fill(~space.allowed, -torch.inf), dim=2)
         weights = (self.combination_scores / temperature).masked_fill(
             ~space.combination_used, -torch.inf
@@ -221,7 +247,7 @@ class SoftCrystals:
             used = self.space.combination_used
             combination = self.combination_scores.masked_fill(~used, -torch.inf).argmax(1)
             allowed = self.allowed_under(combination)
-            return combination, self.element_scores.masked_fill(~allowed, -torch.inf).argmax(1)
+            return combination, self._tied_scores().masked_fill(~allowed, -torch.inf).argmax(1)
 
     def allowed_under(self, combination: Int[Tensor, " systems"]) -> Bool[Tensor, "sites 98"]:
         """Elements that each site may hold under its candidate's combination, [N, E]."""
@@ -229,13 +255,21 @@ class SoftCrystals:
         return self.space.allowed[site, combination[self.space.system_idx]]
 
     def copy_systems(self, source: Tensor) -> None:
-        """Overwrite each candidate by candidate source[b] ([B]), in place; all of one size."""
+        """Overwrite each candidate by candidate source[b] ([B]), in place; all of one size.
+
+        What the candidate may hold is copied, too.
+        """
         n = self.space.n_systems
+        of_systems = [self.lengths, self.angles, self.combination_scores]
+        of_sites = [self.displacements, self.element_scores]
+        if self.space.individual:
+            of_systems.append(self.space.combination_used)
+            of_sites.append(self.space.allowed)
         with torch.no_grad():
-            for tensor in (self.lengths, self.angles, self.combination_scores):
+            for tensor in of_systems:
                 tensor.copy_(tensor[source])
-            for tensor in (self.displacements, self.element_scores):
-                rows = tensor.view(n, -1, tensor.shape[1])
+            for tensor in of_sites:
+                rows = tensor.view(n, -1, *tensor.shape[1:])
                 rows.copy_(rows[source])
 
     def project(self) -> None:
@@ -247,6 +281,30 @@ class SoftCrystals:
             self._open_flat_cells()
             box = self.space.coord_box
             self.displacements.copy_(self.displacements.clamp(-box, box))
+            if self.space.symmetry is not None:
+                self._symmetrise(self.space.symmetry)
+
+    def _symmetrise(self, symmetry: SpaceSymmetry) -> None:
+        """Projects lattice and displacements on what keeps the symmetry, within their bounds."""
+        space = self.space
+        lengths, angles = symmetry.cells(
+            self.cell_parameters(),
+            (space.lengths, space.angles),
+            space.length_bounds,
+            space.angle_bounds,
+        )
+        low, high = space.angle_bounds.double().unbind(1)
+        scaled = (angles - low) / (high - low).clamp(min=1e-6)
+        self.lengths.copy_(lengths / self.length_unit)
+        self.angles.copy_(torch.where(high > low, scaled, 0.0))
+        self.displacements.copy_(
+            symmetry.invariant_displacements(self.displacements.double(), space.coord_box)
+        )
+
+    def _tied_scores(self) -> Tensor:
+        """Element scores of each site, tied sites alike, [N, E]."""
+        tied_to = self.space.tied_to
+        return self.element_scores if tied_to is None else self.element_scores[tied_to]
 
     def _open_flat_cells(self) -> None:
         """Halves the way from the template's angles until each cell has volume."""
@@ -269,6 +327,16 @@ class SoftCrystals:
             ionic_radii=radii,
             site_roles=None if radii is None else self.space.roles,
         )
+
+
+def _ties(templates: Sequence[Template], device: torch.device | str) -> Tensor | None:
+    """Site whose element each site takes, [N]; None if no template has tied sites."""
+    if all(t.tied_to is None for t in templates):
+        return None
+    first = np.cumsum([0, *(t.n_sites for t in templates[:-1])])
+    ties = [np.arange(t.n_sites) if t.tied_to is None else t.tied_to for t in templates]
+    both = [start + tie for start, tie in zip(first, ties, strict=True)]
+    return torch.as_tensor(np.concatenate(both), device=device)
 
 
 def angle_factor(angles: Float[Tensor, "systems 3"]) -> Float[Tensor, " systems"]:

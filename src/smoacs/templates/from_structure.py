@@ -20,6 +20,7 @@ from smoacs.chemistry import (
     oxidation_table,
 )
 from smoacs.errors import InputError
+from smoacs.templates.charges import allowed_elements, combination_names
 from smoacs.templates.template import Template
 
 _LENGTH_BOUNDS: Final = (2.0, 10.0)
@@ -88,7 +89,7 @@ def from_structure(
         frac_coords=_wrapped(structure.frac_coords),
         site_labels=tuple(symbols),
         combinations=charges,
-        combination_names=_combination_names(symbols, charges),
+        combination_names=combination_names(symbols, charges),
         allowed=allowed_elements(charges, table),
         radii=None,
         roles=np.full(len(symbols), -1, dtype=np.int8),
@@ -202,36 +203,6 @@ def _not_neutral(name: str, symbols: Sequence[str], table: OxidationTable) -> st
         f"no neutral combination of oxidation numbers for {name!r} ({formula}); "
         f"charges tried: {tried}"
     )
-
-
-def _combination_names(
-    symbols: Sequence[str],
-    charges: NDArray[np.int8],
-) -> tuple[str, ...]:
-    """Names such as "Sr+2 Ti+4 O-2" or, where an element has several, "Fe+2x2 Fe+3x4 O-2"."""
-    names = []
-    for row in charges:
-        ions = Counter(zip(symbols, row.tolist(), strict=True))
-        kinds = Counter(symbol for symbol, _ in ions)
-        ordered = sorted(ions.items(), key=lambda ion: (symbols.index(ion[0][0]), ion[0][1]))
-        names.append(
-            " ".join(
-                f"{symbol}{charge:+d}" + (f"x{count}" if kinds[symbol] > 1 else "")
-                for (symbol, charge), count in ordered
-            ),
-        )
-    return tuple(
-        name if names.count(name) == 1 else f"{name} #{names[: k + 1].count(name)}"
-        for k, name in enumerate(names)
-    )
-
-
-def allowed_elements(charges: NDArray[np.int8], table: OxidationTable) -> NDArray[np.bool_]:
-    """Elements that take the charge of each site, [K, N, 98]."""
-    values, index = np.unique(charges, return_inverse=True)
-    takes = [[int(value) in table.get(symbol, ()) for symbol in ELEMENTS] for value in values]
-    mask: NDArray[np.bool_] = np.array(takes, dtype=np.bool_)[index.reshape(charges.shape)]
-    return mask
 
 
 def _wrapped(frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:

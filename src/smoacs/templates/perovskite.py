@@ -6,16 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from smoacs.chemistry import (
-    ELEMENTS,
-    MAX_CHARGE,
-    MIN_CHARGE,
-    N_ELEMENTS,
-    OxidationTable,
-    oxidation_table,
-    radius_table,
-)
+from smoacs.chemistry import OxidationTable, oxidation_table
 from smoacs.errors import InputError
+from smoacs.templates.charges import allowed_at
 from smoacs.templates.template import Template
 
 _LENGTH: Final = 3.905
@@ -26,7 +19,6 @@ _CELL: Final = {
     "B": [(0.5, 0.5, 0.5)],
     "X": [(0.5, 0.5, 0.0), (0.5, 0.0, 0.5), (0.0, 0.5, 0.5)],
 }
-_COORDINATION: Final = {"A": 12, "B": 6, "X": 6}
 _STOICHIOMETRY: Final = {"A": 1, "B": 1, "X": 3}
 _BOX: Final = 0.15
 _SUPERCELL_BOX: Final = 0.05
@@ -66,14 +58,13 @@ def perovskite(
             msg = f"no neutral combination: A{triple[0]:+d} B{triple[1]:+d} X{triple[2]:+d} in ABX3"
             raise InputError(msg)
     table = oxidation_table() if table is None else table
-    radii = np.stack([_site_radii(triple, table) for triple in charges])  # [K, 3, 98]
-    kept = np.all(np.any(radii > 0.0, axis=2), axis=1)
+    allowed, radii = allowed_at(np.array(charges, dtype=np.int64), np.arange(3), table)
+    kept = np.all(np.any(allowed, axis=2), axis=1)
     names = tuple(f"A{a:+d} B{b:+d} X{x:+d}" for a, b, x in charges)
     if not kept.any():
         msg = f"the oxidation table has no elements for A, B and X under any of: {', '.join(names)}"
         raise InputError(msg)
     coords, roles = _sites(repeat)
-    per_site = radii[kept][:, roles]
     return Template(
         name="perovskite" if repeat == 1 else f"perovskite {repeat}x{repeat}x{repeat}",
         lengths=np.full(3, _LENGTH * repeat),
@@ -82,28 +73,14 @@ def perovskite(
         site_labels=tuple("ABX"[role] for role in roles),
         combinations=np.array(charges, dtype=np.int8)[kept][:, roles],
         combination_names=tuple(name for name, keep in zip(names, kept, strict=True) if keep),
-        allowed=per_site > 0.0,
-        radii=per_site,
+        allowed=allowed[kept][:, roles],
+        radii=radii[kept][:, roles],
         roles=roles,
         coord_box=np.full((len(roles), 3), _BOX if repeat == 1 else _SUPERCELL_BOX),
         length_bounds=np.outer(_LENGTH_BOUNDS, np.full(3, float(repeat))),
         angle_bounds=np.full((2, 3), 90.0),
         random_lengths=True,
     )
-
-
-def _site_radii(charges: tuple[int, int, int], table: OxidationTable) -> NDArray[np.float32]:
-    """Ionic radii (Å) of A, B and X by element, [3, 98]; 0 where an element is not allowed."""
-    radii = np.zeros((3, N_ELEMENTS), dtype=np.float32)
-    for role, (charge, coordination) in enumerate(
-        zip(charges, _COORDINATION.values(), strict=True)
-    ):
-        if not MIN_CHARGE <= charge <= MAX_CHARGE:
-            continue
-        known = np.nan_to_num(radius_table(coordination)[:, charge - MIN_CHARGE])
-        takes = np.array([charge in table.get(symbol, ()) for symbol in ELEMENTS])
-        radii[role] = np.where(takes, known, 0.0)
-    return radii
 
 
 def _sites(repeat: int) -> tuple[NDArray[np.float64], NDArray[np.int8]]:

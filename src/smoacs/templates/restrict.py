@@ -43,13 +43,16 @@ class SiteRule:
         return mask
 
 
-def site_indices(name: str, labels: Sequence[str], key: str) -> tuple[int, ...]:
+def site_indices(
+    name: str, labels: Sequence[str], key: str, setting: str = "sites"
+) -> tuple[int, ...]:
     """Sites that a key names: a kind of site, "X", or some of its sites, "X[0]" or "X[0:2]".
 
     Args:
         name: Name of the template, for errors.
         labels: Kind of each site.
         key: What the user wrote; sites of a kind count from 0, and the end of a range is not in it.
+        setting: Where the user wrote it, for errors.
 
     Raises:
         InputError: The template has no such kind of site, or too few of it.
@@ -60,8 +63,8 @@ def site_indices(name: str, labels: Sequence[str], key: str) -> tuple[int, ...]:
     if match is None or kind not in counts:
         kinds = ", ".join(f"{label} ({count})" for label, count in counts.items())
         msg = (
-            f"sites.{key}: template {name!r} has no site kind {kind!r}; its kinds, and how many "
-            f"sites each has, are {kinds}"
+            f"{setting}.{key}: template {name!r} has no site kind {kind!r}; its kinds, and how "
+            f"many sites each has, are {kinds}"
         )
         raise InputError(msg)
     sites = [site for site, label in enumerate(labels) if label == kind]
@@ -70,7 +73,7 @@ def site_indices(name: str, labels: Sequence[str], key: str) -> tuple[int, ...]:
         end = first + 1 if match["end"] is None else int(match["end"].strip(": "))
         if not first < end <= len(sites):
             msg = (
-                f"sites.{key}: template {name!r} has {len(sites)} sites {kind}, "
+                f"{setting}.{key}: template {name!r} has {len(sites)} sites {kind}, "
                 f"which count from {kind}[0] to {kind}[{len(sites) - 1}]"
             )
             raise InputError(msg)
@@ -116,9 +119,8 @@ def conflict(allowed: NDArray[np.bool_], rules: Sequence[SiteRule]) -> tuple[Sit
     return tuple(needed)
 
 
-def blame(rules: Sequence[SiteRule]) -> str:
-    """Say that these rules leave nothing."""
-    texts = [rule.text for rule in rules]
+def blame(texts: Sequence[str]) -> str:
+    """Say that these rules, in the user's words, leave nothing."""
     if len(texts) == 1:
         return f"{texts[0]} leaves none"
     if len(texts) == 2:  # noqa: PLR2004

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from smoacs.chemistry import ELEMENTS, N_ELEMENTS, parse_elements
+from smoacs.chemistry import ELEMENTS, N_ELEMENTS, OxidationTable, parse_elements
 from smoacs.errors import InputError
+from smoacs.templates.charges import allowed_at
 from smoacs.templates.restrict import (
     SiteRule,
     blame,
@@ -21,6 +22,8 @@ from smoacs.templates.restrict import (
     site_indices,
     unfilled,
 )
+from smoacs.templates.symmetry import TemplateSymmetry
+from smoacs.templates.ties import common_elements, tie
 
 DEFAULT_MAX_Z: Final = 86
 """Heaviest atomic number in use unless heavier elements are asked for by name."""
@@ -54,6 +57,9 @@ class Template:
         angle_bounds: Lowest and highest lattice angles (degrees), [2, 3]; equal = frozen.
         random_lengths: Whether candidates start with lengths drawn uniformly within the bounds
             rather than with the template's own.
+        tied_to: The site whose element each site takes, [N]: itself, or an earlier one that it
+            must equal. None if every site chooses for itself.
+        symmetry: What of the template's space group candidates keep; None for nothing.
     """
 
     name: str
@@ -70,6 +76,8 @@ class Template:
     length_bounds: NDArray[np.float64]
     angle_bounds: NDArray[np.float64]
     random_lengths: bool
+    tied_to: NDArray[np.int64] | None = None
+    symmetry: TemplateSymmetry | None = None
 
     def __post_init__(self) -> None:
         """Freeze the arrays and check that they fit together."""
@@ -78,6 +86,7 @@ class Template:
             "allowed": np.bool_,
             "radii": np.float32,
             "roles": np.int8,
+            "tied_to": np.int64,
         }
         for field in fields(self):
             value = getattr(self, field.name)
@@ -170,7 +179,8 @@ class Template:
             left = self.allowed & combined(clash, self.n_sites)
             possible = np.asarray(np.any(left, axis=2))
             sites = unfilled(self.allowed, possible, self.site_labels, self.combinations)
-            msg = f"no element is left for site {sites} of template {self.name!r}: {blame(clash)}"
+            why = blame([rule.text for rule in clash])
+            msg = f"no element is left for site {sites} of template {self.name!r}: {why}"
             raise InputError(msg)
         return replace(
             self,
@@ -180,13 +190,65 @@ class Template:
             radii=None if self.radii is None else np.where(restricted, self.radii, 0.0)[kept],
         )
 
-    def sites(self, key: str) -> tuple[int, ...]:
+    def with_combinations(
+        self, combinations: NDArray[np.int8], names: Sequence[str], table: OxidationTable
+    ) -> "Template":
+        """The template with other neutral charges of its sites, and the elements that take them.
+
+        Args:
+            combinations: Oxidation number of each site, [K, N]; every row adds up to 0.
+            names: Of the combinations.
+            table: Oxidation numbers by element.
+
+        Raises:
+            InputError: A row is not neutral, or leaves a site without an element.
+        """
+        allowed, radii = allowed_at(combinations, self.roles, table)
+        return replace(
+            self,
+            combinations=combinations,
+            combination_names=tuple(names),
+            allowed=allowed,
+            radii=None if self.radii is None else radii,
+        )
+
+    def with_ties(self, groups: Sequence[Sequence[int]]) -> "Template":
+        """The template with sites that must hold the same element.
+
+        Combinations under which such sites have no element in common are dropped.
+
+        Args:
+            groups: Sites of each group; groups that share a site become one.
+
+        Raises:
+            InputError: No combination is left.
+        """
+        tied_to = tie(self.n_sites, groups, self.tied_to)
+        allowed = common_elements(self.allowed, tied_to)
+        kept = fillable(allowed)
+        if not kept.any():
+            msg = f"tied sites of template {self.name!r} have no element in common"
+            raise InputError(msg)
+        return replace(
+            self,
+            combinations=self.combinations[kept],
+            combination_names=tuple(np.array(self.combination_names, dtype=object)[kept]),
+            allowed=allowed[kept],
+            radii=None if self.radii is None else np.where(allowed, self.radii, 0.0)[kept],
+            tied_to=tied_to,
+        )
+
+    def sites(self, key: str, setting: str = "sites") -> tuple[int, ...]:
         """Indices of the sites that a key names: a kind, "X", or some, "X[0]" or "X[0:2]".
+
+        Args:
+            key: What the user wrote.
+            setting: Where the user wrote it, for errors.
 
         Raises:
             InputError: The template has no such kind of site, or too few of it.
         """
-        return site_indices(self.name, self.site_labels, key)
+        return site_indices(self.name, self.site_labels, key, setting)
 
     def _check_shapes(self) -> None:
         n, k = len(self.site_labels), len(self.combination_names)
@@ -201,6 +263,7 @@ class Template:
             "coord_box": (n, 3),
             "length_bounds": (2, 3),
             "angle_bounds": (2, 3),
+            "tied_to": (n,),
         }
         if n == 0 or k == 0:
             msg = (
@@ -228,6 +291,8 @@ class Template:
                 if self.radii is None
                 else np.all(self.radii[self.allowed] > 0.0)
             ),
+            "sites must be tied to sites that are tied to none": self.tied_to is None
+            or np.array_equal(self.tied_to[self.tied_to], self.tied_to),
             "the coordinate box must not be negative": np.all(self.coord_box >= 0.0),
             "length bounds must be positive and in order": np.all(
                 (self.length_bounds[0] > 0.0) & (self.length_bounds[0] <= self.length_bounds[1])

@@ -1,0 +1,246 @@
+"""Many crystals as seeds: a folder, frames, a table or structures in memory.
+
+A seed that cannot be used costs itself only; its reason is kept.
+"""
+
+import random
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
+from pymatgen.io.cif import CifParser
+from vesin import NeighborList
+
+from smoacs.chemistry import ELEMENTS, N_ELEMENTS, OxidationTable
+from smoacs.errors import InputError
+from smoacs.templates.from_structure import from_structure
+from smoacs.templates.reading import cif_structures, read_structures
+from smoacs.templates.template import Template
+
+FRAME_SUFFIXES: Final = (".extxyz", ".xyz")
+TABLE_SUFFIXES: Final = (".parquet", ".csv")
+FILE_SUFFIXES: Final = (".cif", ".mcif", ".vasp", ".poscar", ".cssr", ".res", ".xsf", ".json")
+"""Files of a folder that are read; of others only POSCAR* and CONTCAR*."""
+
+MIN_DISTANCE: Final = 0.5
+"""Å; closer atoms are no crystal."""
+
+_SEARCH_RADIUS: Final = 2.0
+"""Å; pairs this close are looked at (a much smaller radius takes longer)."""
+
+MIN_VOLUME: Final = 0.1
+"""Å³ per atom; flatter cells are no crystal."""
+
+_MAX_ANGLE: Final = 180.0
+_NAME_COLUMNS: Final = ("material_id", "name", "id")
+_TABLE_COLUMNS: Final = ("numbers", "frac_coords", "lattice")
+
+Loader = Callable[[], Structure]
+
+
+@dataclass(frozen=True)
+class SeedTemplates:
+    """Templates of seeds.
+
+    Attributes:
+        templates: At least one; named after their seeds.
+        originals: The same before any constraint was applied.
+        skipped: For each seed that cannot be used, its name and the reason.
+    """
+
+    templates: tuple[Template, ...]
+    originals: tuple[Template, ...]
+    skipped: tuple[str, ...]
+
+
+def is_seed_source(path: str | Path) -> bool:
+    """Whether a path holds many crystals: a folder, a file of frames, or a table."""
+    path = Path(path)
+    return path.is_dir() or (
+        path.suffix.lower() in FRAME_SUFFIXES + TABLE_SUFFIXES and path.is_file()
+    )
+
+
+def seed_templates(
+    source: str | Path | Sequence[Structure],
+    *,
+    repeat: int,
+    limit: int,
+    seed: int,
+    restrict: Callable[[Template], Template],
+    table: OxidationTable | None = None,
+) -> SeedTemplates:
+    """Templates of the seeds of a source.
+
+    Args:
+        source: A folder of structure files, a file of frames (extxyz), a table (Parquet in the
+            training layout, or CSV with a column `cif`), or structures.
+        repeat: Cells along each axis.
+        limit: Most seeds to use. From a source of more, so many are drawn at random.
+        seed: Of that draw.
+        restrict: Applies the constraints of the design.
+        table: Oxidation numbers by element; None is the common table.
+
+    Raises:
+        InputError: The source is unreadable, or none of its seeds can be used.
+    """
+    skipped: list[str] = []
+    if isinstance(source, (str, Path)):
+        loaders = _loaders(Path(source), skipped)
+    else:
+        loaders = [(f"seed {i}", _given(structure)) for i, structure in enumerate(source)]
+    if len(loaders) > limit:
+        order = random.Random(seed).sample(range(len(loaders)), len(loaders))  # noqa: S311
+        loaders = [loaders[i] for i in order]
+    templates: list[Template] = []
+    originals: list[Template] = []
+    for name, load in loaders:
+        if len(templates) == limit:
+            break
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # parsers' remarks on rounding and the like
+                structure = load()
+            check_crystal(structure)
+            template = from_structure(structure, repeat=repeat, table=table)
+            template = replace(template, name=name)
+            templates.append(restrict(template))
+            originals.append(template)
+        except InputError as error:
+            skipped.append(f"{name}: {_one_line(error)}")
+        except Exception as error:  # noqa: BLE001 - parsers raise whatever they like
+            skipped.append(f"{name}: cannot be read ({_one_line(error)})")
+    if not templates:
+        where = f"{str(source)!r}" if isinstance(source, (str, Path)) else "the list of structures"
+        reason = f"; {skipped[0]}" if skipped else ": there are none"
+        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        msg = f"none of the seeds in {where} can be used{reason}{more}"
+        raise InputError(msg)
+    return SeedTemplates(tuple(templates), tuple(originals), tuple(skipped))
+
+
+def check_crystal(structure: Structure) -> None:
+    """Refuse what is no crystal: numbers that are not finite, flat cells, atoms on one spot.
+
+    Raises:
+        InputError: With the reason.
+    """
+    if len(structure) == 0:
+        msg = "it has no atoms"
+        raise InputError(msg)
+    matrix, coords = structure.lattice.matrix, structure.frac_coords
+    if not (np.isfinite(matrix).all() and np.isfinite(coords).all()):
+        msg = "its cell or coordinates are not finite numbers"
+        raise InputError(msg)
+    if not abs(np.linalg.det(matrix)) >= MIN_VOLUME * len(structure):
+        msg = "its cell encloses no volume for its atoms"
+        raise InputError(msg)
+    finder = NeighborList(cutoff=_SEARCH_RADIUS, full_list=False)
+    distances = finder.compute(coords @ matrix, matrix, periodic=True, quantities="d")[0]
+    if (distances < MIN_DISTANCE).any():
+        msg = f"two of its atoms are on one spot ({distances.min():.2f} Å apart)"
+        raise InputError(msg)
+
+
+def _loaders(path: Path, skipped: list[str]) -> list[tuple[str, Loader]]:
+    """Name and loader of each seed of a path; damaged files go to `skipped`."""
+    if path.is_dir():
+        try:
+            files = sorted(file for file in path.iterdir() if _is_structure_file(file))
+        except OSError as error:
+            msg = f"{path}: cannot be read ({error.strerror})"
+            raise InputError(msg) from error
+        if not files:
+            msg = f"{path}: the folder holds no structure file (CIF, POSCAR, extxyz, ...)"
+            raise InputError(msg)
+    else:
+        files = [path]
+    found: list[tuple[str, Loader]] = []
+    for file in files:
+        try:
+            found += _table(file) if file.suffix.lower() in TABLE_SUFFIXES else _structures(file)
+        except InputError as error:
+            skipped.append(_one_line(error))
+    return found
+
+
+def _is_structure_file(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    suffix = path.suffix.lower()
+    return suffix in FILE_SUFFIXES + FRAME_SUFFIXES or path.name.startswith(("POSCAR", "CONTCAR"))
+
+
+def _structures(file: Path) -> list[tuple[str, Loader]]:
+    items = read_structures([file])
+    return [
+        (file.name if len(items) == 1 else f"{file.name}[{item.index}]", _given(item.structure))
+        for item in items
+    ]
+
+
+def _given(structure: Structure) -> Loader:
+    return lambda: structure
+
+
+def _table(path: Path) -> list[tuple[str, Loader]]:
+    """Seeds of a table: crystals in the training layout, or CIF texts."""
+    try:
+        rows = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
+    except Exception as error:  # pandas and its engines raise many
+        msg = f"{path}: cannot be read as a table ({_one_line(error)})"
+        raise InputError(msg) from error
+    load: Callable[[pd.DataFrame, int], Structure]
+    if set(_TABLE_COLUMNS) <= set(rows.columns):
+        load = _row_structure
+    elif "cif" in rows.columns:
+        load = _cif_structure
+    else:
+        msg = (
+            f"{path}: the table has neither the columns {', '.join(_TABLE_COLUMNS)} of the "
+            f"training layout nor a column cif; it has {', '.join(map(str, rows.columns))}"
+        )
+        raise InputError(msg)
+    column = next((name for name in _NAME_COLUMNS if name in rows.columns), None)
+    names = range(len(rows)) if column is None else rows[column]
+    return [(f"{path.name}[{name}]", _row(load, rows, k)) for k, name in enumerate(names)]
+
+
+def _row(load: Callable[[pd.DataFrame, int], Structure], rows: pd.DataFrame, number: int) -> Loader:
+    return lambda: load(rows, number)
+
+
+def _row_structure(rows: pd.DataFrame, number: int) -> Structure:
+    """Crystal of a row of the training layout."""
+    row = rows.iloc[number]
+    numbers, frac, lattice = (np.asarray(row[name], dtype=float) for name in _TABLE_COLUMNS)
+    if not np.isin(numbers, np.arange(1, N_ELEMENTS + 1)).all():
+        msg = f"numbers holds what is no atomic number from 1 to {N_ELEMENTS}"
+        raise InputError(msg)
+    if lattice.shape != (6,) or not ((lattice > 0).all() and (lattice[3:] < _MAX_ANGLE).all()):
+        msg = "lattice must be three lengths (Å) and three angles (degrees), all positive"
+        raise InputError(msg)
+    if frac.size != 3 * numbers.size:
+        msg = f"frac_coords must be {3 * numbers.size} numbers, three for each atom"
+        raise InputError(msg)
+    symbols = [ELEMENTS[int(z) - 1] for z in numbers]
+    return Structure(Lattice.from_parameters(*lattice.tolist()), symbols, frac.reshape(-1, 3))
+
+
+def _cif_structure(rows: pd.DataFrame, number: int) -> Structure:
+    """Crystal of a CIF text."""
+    text = rows["cif"].iloc[number]
+    if not isinstance(text, str) or not text.strip():
+        msg = "the column cif is empty"
+        raise InputError(msg)
+    return cif_structures(CifParser.from_str(text, occupancy_tolerance=1.0))[0]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
