@@ -70,3 +70,33 @@ class Bowl:
         """The least value that any neutral choice of elements allows."""
         cost = np.where(template.allowed, self.cost.numpy(), np.inf)
         return cost.min(axis=2).mean(axis=1).min()
+
+
+PEROVSKITE_SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
+
+
+def perovskite_crystal(species=("K+", "Mg2+", "F-", "F-", "F-"), length=4.0):
+    """A cubic perovskite: A, B, and X three times."""
+    return Structure(Lattice.cubic(length), species, PEROVSKITE_SITES)
+
+
+class Conflict:
+    """Two costs of the elements that cannot both be low: one grows where the other falls."""
+
+    cutoff = 0.0
+    elements = frozenset(("K", "Rb", "Cs", "Mg", "Ca", "Sr", "Zn", "F", "Cl", "Br", "I"))
+
+    def __init__(self):
+        self.properties = {"price": "1", "weight": "1"}
+        angle = torch.arange(N_ELEMENTS) * 2.4 % (torch.pi / 2)
+        radius = 1 + 0.3 * torch.sin(torch.arange(N_ELEMENTS) * 1.7)
+        self.costs = radius * (1 - torch.sin(angle)), radius * (1 - torch.cos(angle))
+
+    def __call__(self, crystals, neighbors):
+        del neighbors
+        out = []
+        for cost in self.costs:
+            site = crystals.species_probs @ cost.to(crystals.cell)
+            total = torch.zeros_like(crystals.volume).index_add(0, crystals.system_idx, site)
+            out.append(total / crystals.counts)
+        return dict(zip(self.properties, out, strict=True))

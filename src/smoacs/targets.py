@@ -6,10 +6,11 @@ reduced; a value that is not finite gives the loss NaN and is never met, so that
 can not pass for a good one.
 """
 
+import dataclasses
 import math
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -20,7 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from smoacs.errors import InputError
-from smoacs.predictors.properties import PROPERTIES, property_scale
+from smoacs.predictors.properties import PROPERTIES, SPREAD_SUFFIX, property_scale
 
 GRAMMAR = (
     '"band_gap = 2.5 ± 0.2", "2.3 <= band_gap <= 2.7", "band_gap in [2.3, 2.7]", '
@@ -120,14 +121,24 @@ class Target:
                 text = f"{low} {below} {self.property} {above} {high}"
         return text if self.weight == 1 else f"{text} weight {_number(self.weight)}"
 
+    def against(self, margin: Float[Tensor, " systems"]) -> "CautiousTarget":
+        """The same target for values that may be off by a margin, for each of B crystals."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(Target)}
+        return CautiousTarget(**fields, margin=margin)
+
+    def _ends(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The lowest and the highest that the values may really be."""
+        return values, values
+
     def met(self, values: Float[Tensor, " systems"]) -> Bool[Tensor, " systems"]:
         """Tell which values meet the target.
 
         An extreme is met by every finite value; a value that is not finite meets nothing.
         """
-        above = values > self.low if self.low_open else values >= self.low
-        below = values < self.high if self.high_open else values <= self.high
-        return values.isfinite() & above & below
+        lowest, highest = self._ends(values)
+        above = lowest > self.low if self.low_open else lowest >= self.low
+        below = highest < self.high if self.high_open else highest <= self.high
+        return lowest.isfinite() & highest.isfinite() & above & below
 
     def loss(
         self, values: Float[Tensor, " systems"], *, inner: float = 0.0
@@ -149,13 +160,14 @@ class Target:
             message = f"inner is {inner}, must be within 0 to 1"
             raise ValueError(message)
         scale = property_scale(self.property)
+        lowest, highest = self._ends(values)
         if self.direction:
-            distance = -self.direction * values
+            distance = -lowest if self.direction > 0 else highest
         else:
             two_sided = math.isfinite(self.low) and math.isfinite(self.high)
             half = (self.high - self.low) / 2 if two_sided else _ONE_SIDED_HALF_WIDTH * scale
             low, high = self.low + inner * half, self.high - inner * half
-            distance = torch.relu(low - values) + torch.relu(values - high)
+            distance = torch.relu(torch.maximum(low - lowest, highest - high))
         return _nan_unless_finite(self.weight / scale * distance, values)
 
     def paper_loss(self, values: Float[Tensor, " systems"]) -> Float[Tensor, " systems"]:
@@ -169,14 +181,47 @@ class Target:
         Args:
             values: In the property's unit.
         """
+        lowest, highest = self._ends(values)
         if math.isfinite(self.low) and math.isfinite(self.high):
             middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
             margin = _PAPER_MARGINS.get(self.property, 0.0) * half
-            raw = torch.relu((values - middle).abs() - margin)
+            raw = torch.relu(torch.maximum(middle - lowest, highest - middle) - margin)
         else:
             wants_high = self.direction > 0 or math.isfinite(self.low)
-            raw = -values if wants_high else values
+            raw = -lowest if wants_high else highest
         return _nan_unless_finite(self.weight * raw, values)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CautiousTarget(Target):
+    """A target that must hold for all that a value may be, up to a margin on either side.
+
+    Attributes:
+        margin: In the property's unit, for each of B crystals.
+    """
+
+    margin: Tensor
+
+    def _ends(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        return values - self.margin, values + self.margin
+
+
+def check_spreads(targets: Sequence[Target], properties: Collection[str]) -> None:
+    """Refuse to be cautious where no target's property comes with a spread.
+
+    Args:
+        targets: What is wanted.
+        properties: What the predictor gives.
+
+    Raises:
+        InputError: If it gives a spread for none of the targets.
+    """
+    if not any(target.property + SPREAD_SUFFIX in properties for target in targets):
+        names = ", ".join(dict.fromkeys(target.property for target in targets))
+        raise InputError(
+            "conservative needs a predictor that says how far it may be off; "
+            f"this one gives no spread for {names or 'the target that is missing'}"
+        )
 
 
 def _nan_unless_finite(loss: Tensor, values: Tensor) -> Tensor:

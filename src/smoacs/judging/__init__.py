@@ -3,16 +3,42 @@
 It shares no code with the optimiser, so that a mistake there cannot hide here.
 """
 
-from smoacs.judging.criteria import charges, reduced_formula, symbol
-from smoacs.judging.properties import evaluate_structures, known_formulas
+from smoacs.judging.criteria import (
+    charges,
+    element_counts,
+    is_crystal,
+    min_distance,
+    reduced_formula,
+    space_group,
+    symbol,
+)
+from smoacs.judging.matching import Match, angles_kept, match_template
+from smoacs.judging.properties import (
+    domain_note,
+    evaluate_domain,
+    evaluate_structures,
+    known_formulas,
+)
+from smoacs.judging.rules import RuleCheck, Rules
 from smoacs.judging.table import first_successes, judge
 
 __all__ = [
+    "Match",
+    "RuleCheck",
+    "Rules",
+    "angles_kept",
     "charges",
+    "domain_note",
+    "element_counts",
+    "evaluate_domain",
     "evaluate_structures",
     "first_successes",
+    "is_crystal",
     "judge",
     "known_formulas",
+    "match_template",
+    "min_distance",
     "reduced_formula",
+    "space_group",
     "symbol",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from pymatgen.core import Composition, Element, Species, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 
-from smoacs.chemistry import neutral_assignment, oxidation_table
+from smoacs.chemistry import OxidationTable, neutral_assignment, oxidation_table
 
 MIN_DISTANCE = 0.5
 """Å. Atoms closer than this are no crystal (method.md, "How results are judged")."""
@@ -94,18 +94,22 @@ def charges(structure: Structure) -> list[float] | None:
     return known if known and len(known) == len(states) else None
 
 
-def is_neutral(structure: Structure) -> bool:
+def is_neutral(structure: Structure, table: OxidationTable | None = None) -> bool:
     """Whether the oxidation table allows a neutral crystal of this composition.
 
     Exact, and independent of how the crystal was made. Oxidation states that the structure
     carries must moreover be in the table and sum to zero.
+
+    Args:
+        structure: Any crystal.
+        table: Oxidation numbers by element; None is the common table.
     """
-    if neutral_assignment(element_counts(structure)) is None:
+    table = oxidation_table() if table is None else table
+    if neutral_assignment(element_counts(structure), table) is None:
         return False
     states = charges(structure)
     if states is None:
         return True
-    table = oxidation_table()
     return sum(states) == 0 and all(
         state in table.get(symbol(species), ())
         for species, state in zip(structure.species, states, strict=True)

@@ -1,5 +1,6 @@
 """Predicted properties of any list of structures, NaN where a prediction would mean nothing."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -59,13 +60,51 @@ def usable_structures(structures: Sequence[Structure], predictor: Predictor) -> 
     ]
 
 
+def evaluate_domain(
+    structures: Sequence[Structure], predictor: Predictor
+) -> tuple[NDArray[np.bool_], list[str]] | None:
+    """Whether the predictor's training data speak for each structure, and why not.
+
+    Returns:
+        [B] and B texts, empty for those inside; None if no part of the predictor can tell.
+    """
+    network = _network(predictor)
+    if network is None or network.header.domain is None:
+        return None
+    inside = np.zeros(len(structures), dtype=bool)
+    reasons = ["no crystal, or unknown elements"] * len(structures)
+    usable = usable_structures(structures, predictor)
+    if usable:
+        found = network.applicability(Crystals.from_structures([structures[k] for k in usable]))
+        if found is not None:
+            inside[usable] = found.in_domain
+            for index, reason in zip(usable, found.reasons, strict=True):
+                reasons[index] = reason
+    return inside, reasons
+
+
+def domain_note(reasons: Sequence[str]) -> str | None:
+    """One line on the structures outside what the training covers; None if there are none."""
+    outside = [reason for reason in reasons if reason]
+    if not outside:
+        return None
+    common = Counter(reason.split(";")[0] for reason in outside).most_common(1)[0][0]
+    return (
+        f"{len(outside)} of {len(reasons)} structures lie outside what the predictor was trained "
+        f"on (for example: {common}); its values mean little there"
+    )
+
+
+def _network(predictor: Predictor) -> NetworkPredictor | None:
+    """The part of a predictor that is a built-in network."""
+    parts = predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
+    return next((part for part in parts if isinstance(part, NetworkPredictor)), None)
+
+
 def known_formulas(predictor: Predictor) -> Callable[[str], bool] | None:
     """Whether a reduced formula is in the training data; None if no part of the predictor knows."""
-    parts = predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
-    for part in parts:
-        if isinstance(part, NetworkPredictor):
-            return part.knows_formula
-    return None
+    network = _network(predictor)
+    return None if network is None else network.knows_formula
 
 
 def _radii(match: Match | None, n_atoms: int) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from pymatgen.core import Structure
 
+from smoacs.chemistry import OxidationTable
 from smoacs.errors import InputError
 from smoacs.judging.criteria import (
     is_crystal,
@@ -17,21 +18,26 @@ from smoacs.judging.criteria import (
     space_group,
 )
 from smoacs.judging.matching import Match, angles_kept, match_template
-from smoacs.judging.properties import evaluate_structures
+from smoacs.judging.properties import evaluate_domain, evaluate_structures
 from smoacs.judging.rest import at_rest, evaluate_rest
-from smoacs.predictors import ENERGY, Predictor
-from smoacs.targets import Target
+from smoacs.judging.rules import RuleCheck
+from smoacs.pareto import front_ranks
+from smoacs.predictors import ENERGY, SPREAD_SUFFIX, Predictor
+from smoacs.targets import Target, check_spreads
 from smoacs.templates import Template
 
 
-def judge(
+def judge(  # noqa: PLR0913  (a part of the question each)
     structures: Sequence[Structure],
     targets: Sequence[Target],
     *,
     predictor: Predictor,
-    template: Template | None = None,
+    template: Template | Sequence[Template] | None = None,
     known_formulas: Callable[[str], bool] | None = None,
     must_rest: bool = False,
+    conservative: float = 0.0,
+    table_of_states: OxidationTable | None = None,
+    rules: RuleCheck | Sequence[RuleCheck] | None = None,
 ) -> pd.DataFrame:
     """Judge real crystals, from any source, criterion by criterion.
 
@@ -43,35 +49,48 @@ def judge(
         structures: Ordered structures; oxidation states that they carry are judged, too.
         targets: What is wanted of them.
         predictor: Gives the values of the targets' properties.
-        template: The kind of crystal to be kept.
+        template: The kind of crystal to be kept, or one for each structure.
         known_formulas: Whether a reduced formula is already known; adds the column `novel`.
         must_rest: Whether a crystal only succeeds at rest: no more than 3 GPa of pressure and
             0.1 eV/Å of force on the predictor's own energy. Adds the column `at_rest`.
+        conservative: Every target must hold for the value plus and minus this many standard
+            deviations, for properties that come with a spread.
+        table_of_states: Oxidation numbers by element; None is the common table.
+        rules: Hard constraints that a success obeys, or one check for each structure. Adds the
+            columns `rules` and `rule_broken`, the first rule that a structure breaks, and how.
 
     Returns:
         A row for each structure, in their order, with the columns of `results.csv` that do not
-        depend on a run. `unique` is True for the first success of each reduced formula.
+        depend on a run. `unique` is True for the first success of each reduced formula. With two or
+        more targets to maximise or minimise, `pareto` is the front that a success lies on: 0 if no
+        other dominates it, -1 for what failed. Where the predictor knows what its training
+        covered, `in_domain` and `domain_warning` say whether the structure is within, which counts
+        for no verdict.
 
     Raises:
         InputError: A target's property is not among the predictor's, or `must_rest` is asked of
-            one without a formation energy.
+            one without a formation energy, or `conservative` of one without a spread.
     """
-    _check_properties(targets, predictor)
+    _check_properties(targets, predictor, conservative)
     if must_rest and ENERGY not in predictor.properties:
         raise InputError(f"rest needs a predictor of {ENERGY}; this one has none")
     solid = [is_crystal(structure) for structure in structures]
+    if isinstance(template, Template) or template is None:
+        kinds: list[Template | None] = [template] * len(structures)
+    else:
+        kinds = list(template)
     matches: list[Match | None] = [
-        match_template(structure, template) if template is not None and ok else None
-        for structure, ok in zip(structures, solid, strict=True)
+        match_template(structure, kind) if kind is not None and ok else None
+        for structure, kind, ok in zip(structures, kinds, solid, strict=True)
     ]
     values = evaluate_structures(structures, predictor, matches=matches)
-    verdicts = {f"{name}_met": met for name, met in _met(targets, values).items()}
-    verdicts["neutral"] = np.array([is_neutral(structure) for structure in structures], dtype=bool)
+    verdicts = {f"{name}_met": met for name, met in _met(targets, values, conservative).items()}
+    verdicts["neutral"] = np.array([is_neutral(s, table_of_states) for s in structures], dtype=bool)
     if template is not None:
         verdicts["template_kept"] = np.array(
             [
-                match is not None and angles_kept(structure, template)
-                for structure, match in zip(structures, matches, strict=True)
+                match is not None and kind is not None and angles_kept(structure, kind)
+                for structure, match, kind in zip(structures, matches, kinds, strict=True)
             ],
             dtype=bool,
         )
@@ -80,6 +99,9 @@ def judge(
         values |= residuals
         if must_rest:
             verdicts["at_rest"] = at_rest(residuals)
+    broken = _broken(structures, rules, matches)
+    if broken is not None:
+        verdicts["rules"] = np.array([not text for text in broken], dtype=bool)
     success = np.array(solid, dtype=bool)
     for met in verdicts.values():
         success &= met
@@ -91,6 +113,7 @@ def judge(
             "n_atoms": np.array([len(structure) for structure in structures], dtype=np.int64),
             **values,
             **verdicts,
+            **({} if broken is None else {"rule_broken": pd.Series(broken, dtype=object)}),
             "min_distance": np.array([min_distance(s) for s in structures], dtype=float),
             "space_group": pd.Series(
                 [space_group(s) if ok else "" for s, ok in zip(structures, solid, strict=True)],
@@ -101,9 +124,35 @@ def judge(
         }
     )
     table["unique"] = first_successes(table)
+    extremes = [target for target in targets if target.direction]
+    if len(extremes) > 1:
+        table["pareto"] = _fronts(extremes, values, success)
+    table = table.assign(**_domain_columns(structures, predictor))
     if known_formulas is not None:
         table["novel"] = np.array([not known_formulas(f) for f in formulas], dtype=bool)
     return table
+
+
+def _broken(
+    structures: Sequence[Structure],
+    rules: RuleCheck | Sequence[RuleCheck] | None,
+    matches: Sequence[Match | None],
+) -> list[str] | None:
+    """What each structure breaks, empty if nothing; None if there are no rules.
+
+    Atoms are taken to be in the order of the template's sites or, if that breaks a rule, as they
+    match them.
+    """
+    if rules is None:
+        return None
+    checks = [rules] * len(structures) if isinstance(rules, RuleCheck) else rules
+    texts = []
+    for structure, check, match in zip(structures, checks, matches, strict=True):
+        text = check.broken(structure)
+        if text and match is not None and not check.broken(structure, match.order.tolist()):
+            text = ""
+        texts.append(text)
+    return texts
 
 
 def first_successes(table: pd.DataFrame) -> "pd.Series[bool]":
@@ -112,21 +161,48 @@ def first_successes(table: pd.DataFrame) -> "pd.Series[bool]":
     return success & ~table["formula"].where(success).duplicated()
 
 
-def _check_properties(targets: Sequence[Target], predictor: Predictor) -> None:
+def _fronts(
+    extremes: Sequence[Target],
+    values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]],
+    success: np.ndarray[tuple[int], np.dtype[np.bool_]],
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Rank of each success, 0 for those that no other dominates; -1 for what failed."""
+    costs = np.stack([-t.direction * values[t.property] for t in extremes], axis=1)
+    ranks = np.full(len(success), -1, dtype=np.int64)
+    ranks[success] = front_ranks(costs[success])
+    return ranks
+
+
+def _domain_columns(
+    structures: Sequence[Structure], predictor: Predictor
+) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]] | list[str]]:
+    """Whether the training data speak for each structure; empty if the predictor cannot tell."""
+    domain = evaluate_domain(structures, predictor)
+    return {} if domain is None else {"in_domain": domain[0], "domain_warning": domain[1]}
+
+
+def _check_properties(targets: Sequence[Target], predictor: Predictor, conservative: float) -> None:
     for target in targets:
         if target.property not in predictor.properties:
             raise InputError(
                 f'target "{target}": the predictor has no property {target.property!r}; '
                 f"it has {', '.join(predictor.properties)}"
             )
+    if conservative:
+        check_spreads(targets, predictor.properties)
 
 
 def _met(
-    targets: Sequence[Target], values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
+    targets: Sequence[Target],
+    values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]],
+    conservative: float,
 ) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """For each property with a target, which structures meet all targets on it."""
     met: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
     for target in targets:
+        spread = values.get(target.property + SPREAD_SUFFIX)
+        if conservative and spread is not None:
+            target = target.against(torch.as_tensor(conservative * spread))  # noqa: PLW2901
         verdict = target.met(torch.as_tensor(values[target.property])).numpy()
         met[target.property] = verdict & met.get(target.property, True)
     return met

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,10 +11,11 @@ from smoacs.crystals import SoftCrystals
 from smoacs.predictors import is_at_rest
 from smoacs.search.adam import CandidateAdam, Variable
 from smoacs.search.evolution import choose_sources, copy_and_mutate
-from smoacs.search.objective import Evaluation, Objective
+from smoacs.search.objective import Evaluation, Objective, cautious
 from smoacs.search.progress import Recorder
 from smoacs.search.rest import LatticeRelaxer
 from smoacs.search.settings import AnnealSettings, CopyMutateSettings, FinishSettings
+from smoacs.search.state import leaves
 from smoacs.targets import Target
 
 
@@ -33,11 +35,22 @@ def cosine(step: int, horizon: int) -> float:
 
 def all_met(targets: Sequence[Target], evaluation: Evaluation) -> Tensor:
     """Candidates that are finite, meet every target and, where asked for, are at rest, [B]."""
-    met = [target.met(evaluation.values[target.property]) for target in targets]
+    met = [
+        cautious(target, evaluation.margins).met(evaluation.values[target.property])
+        for target in targets
+    ]
     verdict = torch.stack(met).all(0) & evaluation.finite
     if evaluation.pressure is not None and evaluation.max_force is not None:
         verdict = verdict & is_at_rest(evaluation.pressure, evaluation.max_force)
     return verdict
+
+
+@dataclass
+class _Schedule:
+    """Cosine that the learning rates follow: its height and the step where it began."""
+
+    level: float = 1.0
+    begin: int = 0
 
 
 def anneal(
@@ -71,20 +84,29 @@ def anneal(
     symmetry = objective.symmetry
     relaxer = None if symmetry is None else LatticeRelaxer(soft, symmetry)
     everyone = torch.ones(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
-    level, begin = 1.0, 0
-    for step in range(steps):
+    schedule = _Schedule()
+    parts = {
+        "soft": leaves(soft),
+        "objective": objective,
+        "front": objective.front,
+        "generator": generator,
+        "adam": adam,
+        "relaxer": relaxer,
+        "schedule": schedule,
+    }
+    for step in recorder.steps_of("annealing", steps, parts, soft.lengths.device):
         crystals = soft.crystals(
             temperature(settings, step, steps), second_softmax=settings.second_softmax
         )
         evaluation = objective(crystals, loss)
         met = all_met(objective.targets, evaluation)
         recorder.record("annealing", evaluation.values, met)
-        factor = level * cosine(step - begin, steps - begin)
+        factor = schedule.level * cosine(step - schedule.begin, steps - schedule.begin)
         if copy_mutate is not None and step + 1 in copy_mutate.steps:
             source = choose_sources(evaluation.loss, met, copy_mutate, generator)
             changed = copy_and_mutate(soft, source, copy_mutate.noise, generator)
             adam.restart(changed)
-            level, begin = factor, step + 1
+            schedule.level, schedule.begin = factor, step + 1
             continue
         evaluation.backward(crystals)
         if relaxer is not None:

@@ -1,8 +1,8 @@
 """`run_search`: from a template and targets to discrete crystals."""
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 import torch
@@ -14,14 +14,24 @@ from smoacs.errors import InputError
 from smoacs.predictors import ENERGY, Predictor, load_predictor, resolve_device
 from smoacs.search.anneal import anneal
 from smoacs.search.axes import AxisSymmetry
+from smoacs.search.chemical_rules import crystal_rules
 from smoacs.search.config import DesignConfig
+from smoacs.search.decoration_rules import decoration_rule
+from smoacs.search.exhaustive import Exhaustive, wanted_properties
 from smoacs.search.finish import finish
+from smoacs.search.geometry_guard import GeometryGuard
+from smoacs.search.moves import Moves, with_variants
 from smoacs.search.objective import Objective
+from smoacs.search.pareto import front_of
+from smoacs.search.plan import Plan, plan_search
 from smoacs.search.progress import ProgressCallback, Recorder
+from smoacs.search.relax import Evaluator
 from smoacs.search.rest import start_at_radii
+from smoacs.search.seeded import search_seeds
 from smoacs.search.settings import AT_REST, PRESETS
-from smoacs.targets import Target
-from smoacs.templates import Template
+from smoacs.search.state import Keeper
+from smoacs.targets import Target, check_spreads
+from smoacs.templates import Template, is_seed_source
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,21 @@ class DesignResult:
 
     Attributes:
         config: What was asked for.
-        template: The template, restricted to the elements asked for.
+        template: The template, restricted to the elements asked for; of seeds, the first one's.
         structures: One crystal per candidate, oxidation states on its sites.
         combinations: Name of the charge combination of each candidate.
         history: Properties of every candidate at every step, in long form.
         predictor_calls: Forward (and backward) passes, counted per candidate.
         timings: Seconds, by what they were spent on, and "total".
         steps: Optimisation steps.
+        interrupted: Whether the search was stopped before its last step.
+        search: How it was searched, as in summary.json: `method`, `note` and, of an exhaustive
+            search, what there was and what was found.
+        decorations: Every decoration that an exhaustive search has relaxed, with its values; None
+            of a search by gradients.
+        templates: The template of each candidate where they come from seeds; else empty.
+        originals: The same before any constraint was applied.
+        skipped_seeds: Seeds that could not be used, each with the reason.
     """
 
     config: DesignConfig
@@ -47,6 +65,12 @@ class DesignResult:
     predictor_calls: int
     timings: dict[str, float]
     steps: int
+    interrupted: bool = False
+    search: Mapping[str, object] = field(default_factory=dict)
+    decorations: pd.DataFrame | None = None
+    templates: tuple[Template, ...] = ()
+    originals: tuple[Template, ...] = ()
+    skipped_seeds: tuple[str, ...] = ()
 
 
 def run_search(
@@ -54,6 +78,8 @@ def run_search(
     *,
     predictor: Predictor | None = None,
     progress: ProgressCallback | None = None,
+    keeper: Keeper | None = None,
+    seeds: Sequence[Structure] | None = None,
 ) -> DesignResult:
     """Search for `config.n` crystals.
 
@@ -61,35 +87,74 @@ def run_search(
         config: What is wanted.
         predictor: A predictor in memory, instead of the one that `config.predictor` names.
         progress: Called after every step.
+        keeper: Keeps the state, gives the one to go on from, and may ask for an early end.
+        seeds: Crystals in memory to start from, instead of what `config.template` names.
 
     Raises:
         InputError: If the predictor lacks a property or elements, or the template cannot be built.
     """
-    begin = time.perf_counter()
     if predictor is None:
         predictor = load_predictor(config.predictor, device=config.device)
+    _check_functions(config, predictor)
     targets = [Target.parse(text, known=predictor.properties) for text in config.targets]
     if config.at_rest and ENERGY not in predictor.properties:
         raise InputError(f"designs at rest need a predictor of {ENERGY}; this one has none")
-    template = config.resolved_template(predictor.elements)
+    if config.conservative:
+        check_spreads(targets, predictor.properties)
+    search = partial(_search_template, predictor=predictor, targets=targets)
+    if seeds is None and not is_seed_source(config.template):
+        return search(config, config.resolved_template(predictor.elements), (progress, keeper))
+    found = config.resolved_seeds(predictor.elements, seeds)
+    return search_seeds(config, found, search, progress=progress, keeper=keeper)
+
+
+def _search_template(
+    config: DesignConfig,
+    template: Template,
+    told: tuple[ProgressCallback | None, Keeper | None],
+    *,
+    predictor: Predictor,
+    targets: Sequence[Target],
+) -> DesignResult:
+    """Search for `config.n` crystals of one template."""
+    recorder = Recorder(config.steps, *told)
     _check_roles(targets, template)
+    rules = crystal_rules(config.chemical_rules(template))
+    guard = GeometryGuard.of(template, config.geometry_rules())
+    plan = plan_search(
+        config,
+        template,
+        targets,
+        predictor,
+        rule=decoration_rule(rules, template),
+    )
+    if plan.space is not None:
+        return _search_exhaustively(config, predictor, plan, targets=targets, told=told)
     settings = AT_REST if config.at_rest else PRESETS[config.preset]
     generator = torch.Generator().manual_seed(config.seed)
     space = DesignSpace.from_templates([template] * config.n, resolve_device(config.device))
+    moves = Moves.of(template, rules, space)
     soft = SoftCrystals.start(
-        space,
+        with_variants(space, template, rules, n=config.n, seed=config.seed),
         generator,
         score_noise=settings.anneal.score_noise,
         combination_noise=settings.anneal.combination_noise,
     )
     if config.at_rest:
         start_at_radii(soft, settings.anneal.temperature_start, config.repeat)
+    if guard is not None:
+        soft.project()
     symmetry = AxisSymmetry(template) if config.at_rest else None
-    recorder = Recorder(config.steps, progress)
     finish_steps = 0 if settings.finish is None else round(settings.finish.share * config.steps)
     anneal_steps = config.steps - finish_steps
+    front = front_of(config, targets, resolve_device(config.device))
     with Objective(
-        predictor, targets, batch_size=config.batch_size, symmetry=symmetry
+        predictor,
+        targets,
+        batch_size=config.batch_size,
+        symmetry=symmetry,
+        conservative=config.conservative,
+        front=front,
     ) as objective:
         anneal(
             soft,
@@ -100,8 +165,12 @@ def run_search(
             generator=generator,
             recorder=recorder,
         )
+        if front is not None:
+            front.freeze()
         combination, elements = soft.discretise()
-        if settings.finish is not None and finish_steps:
+        if guard is not None:
+            elements = guard.distinguish(soft, combination, elements)
+        if settings.finish is not None and finish_steps and not recorder.stopped:
             combination, elements = finish(
                 soft,
                 objective,
@@ -109,9 +178,11 @@ def run_search(
                 steps=finish_steps,
                 generator=generator,
                 recorder=recorder,
+                guard=guard,
+                moves=moves,
             )
-    structures = to_structures(soft, template, combination, elements)
-    total = time.perf_counter() - begin
+    structures = to_structures(soft, template, combination, elements, guard=guard)
+    total = recorder.seconds
     predicting = objective.seconds["predictor"]
     return DesignResult(
         config=config,
@@ -122,7 +193,72 @@ def run_search(
         predictor_calls=objective.predictor_calls,
         timings={"predictor": predicting, "everything else": total - predicting, "total": total},
         steps=recorder.steps,
+        interrupted=recorder.stopped,
+        search={"method": "gradient", "note": plan.note},
     )
+
+
+def _search_exhaustively(
+    config: DesignConfig,
+    predictor: Predictor,
+    plan: Plan,
+    *,
+    targets: Sequence[Target],
+    told: tuple[ProgressCallback | None, Keeper | None],
+) -> DesignResult:
+    """Relax every decoration of the plan's space."""
+    space = plan.space
+    if space is None:
+        raise InputError("nothing was planned for an exhaustive search")
+    with Evaluator(
+        predictor,
+        wanted_properties(targets, predictor, config.conservative),
+        device=resolve_device(config.device),
+        batch_size=config.batch_size,
+    ) as evaluator:
+        search = Exhaustive(
+            space,
+            targets,
+            evaluator,
+            at_rest=config.at_rest,
+            conservative=config.conservative,
+            repeat=config.repeat,
+        )
+        found = search.run(config.n, *told)
+    guard = GeometryGuard.of(space.template, config.geometry_rules())
+    structures = to_structures(
+        found.soft, space.template, found.combination, found.elements, guard=guard
+    )
+    return DesignResult(
+        config=config,
+        template=space.template,
+        structures=structures,
+        combinations=[space.template.combination_names[k] for k in found.combination.tolist()],
+        history=found.history,
+        predictor_calls=found.calls,
+        timings={"exhaustive search": found.seconds, "total": found.seconds},
+        decorations=found.decorations,
+        steps=1,
+        interrupted=found.interrupted,
+        search={
+            "method": "exhaustive",
+            "note": plan.note,
+            "decorations": space.n_decorations,
+            "possible_by_composition": len(space),
+            "relaxed": found.relaxed,
+            "successes": found.successes,
+            "distinct_successes": found.distinct,
+        },
+    )
+
+
+def _check_functions(config: DesignConfig, predictor: Predictor) -> None:
+    for name in config.functions:
+        if name not in predictor.properties:
+            raise InputError(
+                f"{name!r} is given by a Python function, which a file cannot hold: run the design "
+                f"from Python with smoacs.FunctionTarget({name!r}, ...) among its targets"
+            )
 
 
 def _check_roles(targets: Sequence[Target], template: Template) -> None:
@@ -135,10 +271,18 @@ def _check_roles(targets: Sequence[Target], template: Template) -> None:
 
 
 def to_structures(
-    soft: SoftCrystals, template: Template, combination: Tensor, elements: Tensor
+    soft: SoftCrystals,
+    template: Template,
+    combination: Tensor,
+    elements: Tensor,
+    *,
+    guard: GeometryGuard | None = None,
 ) -> list[Structure]:
     """Convert to pymatgen structures with oxidation states; coordinates are not wrapped."""
-    plain = soft.hard_crystals(combination, elements).to_structures()
+    if guard is None:
+        plain = soft.hard_crystals(combination, elements).to_structures()
+    else:
+        plain = guard.structures(soft, combination, elements)
     structures = []
     for structure, k in zip(plain, combination.tolist(), strict=True):
         charges = template.combinations[k]

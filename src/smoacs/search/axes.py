@@ -12,6 +12,9 @@ from smoacs.templates import Template
 
 SYMPREC = 1e-3
 
+MOST_SITES = 300
+"""In larger cells sites that choose their own elements leave no symmetry worth looking for."""
+
 
 class AxisSymmetry:
     """Symmetries of a template that exchange its lattice vectors.
@@ -21,7 +24,15 @@ class AxisSymmetry:
     """
 
     def __init__(self, template: Template) -> None:
-        """Find the symmetries, by spglib, of the template with one element per site kind."""
+        """Find the symmetries, by spglib, of the template with one element per site kind.
+
+        None are needed where the design space keeps the template's space group by itself.
+        """
+        self._permutations: list[Tensor] = []
+        self._axes: list[Tensor] = []
+        kept = template.symmetry is not None and template.symmetry.ties_sites
+        if kept or template.n_sites > MOST_SITES:
+            return
         lattice = template.to_structure().lattice.matrix
         kinds = sorted(set(template.site_labels))
         numbers = [kinds.index(label) for label in template.site_labels]

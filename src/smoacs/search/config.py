@@ -5,9 +5,7 @@ would be right. The sentence "what would be right" is the field's own descriptio
 and message cannot drift apart.
 """
 
-import difflib
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -15,41 +13,54 @@ from typing import TYPE_CHECKING, Literal, Self
 import tomli_w
 import torch
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
+    field_serializer,
     field_validator,
     model_validator,
 )
+from pymatgen.core import Structure
 
-from smoacs.chemistry import element_items
 from smoacs.errors import InputError
+from smoacs.search.chemical_rules import ChemicalRule, chemical_rules
+from smoacs.search.chemical_settings import ChemicalSettings
+from smoacs.search.database_address import database_address, without_password
+from smoacs.search.geometry_rules import displacements, lattice_ranges
+from smoacs.search.narrow import narrowed, still_possible
+from smoacs.search.reading import element_list, read_toml, sentence
 from smoacs.search.site_rules import as_table, site_rules
 from smoacs.targets import Target
-from smoacs.templates import Template, build_template
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+from smoacs.templates import (
+    GeometryRules,
+    SeedTemplates,
+    Template,
+    build_template,
+    seed_templates,
+    with_geometry,
+)
 
 _PATHS = ("template", "predictor")
 """Settings that may be the path of a file."""
 
+_NAME_THEMSELVES = {"targets", "sites", "lattice", "max_displacement"} | set(
+    ChemicalSettings.model_fields
+)
+"""Settings whose errors say which part of them is wrong."""
 
-class DesignConfig(BaseModel):
+
+class DesignConfig(ChemicalSettings):
     """What to design, how many, and how; immutable, and complete enough to repeat a run.
 
     Raises:
         InputError: A setting is unknown (the nearest name is suggested) or has a wrong value.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     template: str = Field(
         default="perovskite",
         min_length=1,
-        description="the name of a template or the path of a structure file",
+        description="the name of a template, the path of a structure file, or that of seeds (a "
+        "folder of structure files, an extxyz file, a Parquet or CSV table)",
     )
     repeat: int = Field(
         default=1, ge=1, strict=True, description="a whole number of at least 1 (n for n×n×n)"
@@ -69,10 +80,31 @@ class DesignConfig(BaseModel):
     preset: Literal["default", "paper"] = Field(
         default="default", description="'default' or 'paper'"
     )
+    search: Literal["gradient", "exhaustive", "auto"] = Field(
+        default="gradient", description="'gradient', 'exhaustive' or 'auto'"
+    )
+    pareto: bool | None = Field(
+        default=None,
+        strict=True,
+        description="true or false (whether candidates spread along the front of conflicting "
+        "targets; left out, they do where two or more are to be maximized or minimized)",
+    )
+    functions: tuple[str, ...] = Field(
+        default=(),
+        description="the names of the properties that Python functions give; a run with them "
+        "repeats from Python only",
+    )
     at_rest: bool = Field(
         default=False,
         strict=True,
         description="true or false (whether lattice and coordinates must be at an energy minimum)",
+    )
+    conservative: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="a number of at least 0 (standard deviations by which every target must hold "
+        "on the worse side)",
     )
     predictor: str | None = Field(
         default=None,
@@ -97,11 +129,44 @@ class DesignConfig(BaseModel):
         description="a table of kinds of sites and the only elements to use there, such as "
         "{ A = 'K Rb', X = 'F' }",
     )
+    lattice: Mapping[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="a table of lattice parameters of the whole cell and their values or ranges, "
+        "in Å and degrees, such as { a = [3.8, 4.2], gamma = 90 }",
+    )
+    symmetry: Literal["free", "lattice", "space-group"] = Field(
+        default="free", description="'free', 'lattice' or 'space-group'"
+    )
+    frozen: tuple[str, ...] = Field(
+        default=(),
+        description="a list of kinds of sites that do not move, such as ['A', 'X[0]']",
+    )
+    max_displacement: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="a table of kinds of sites and how far their coordinates may go, as shares of "
+        "the cell's edges, such as { X = 0.05 }",
+    )
+    min_distance: float | None = Field(
+        default=None,
+        gt=0,
+        le=1.5,
+        description="a number above 0 and at most 1.5 (shortest distance of two atoms as a share "
+        "of the sum of their radii)",
+    )
+    distance_radii: Literal["covalent", "ionic"] = Field(
+        default="covalent", description="'covalent' or 'ionic'"
+    )
     batch_size: int | None = Field(
         default=None,
         ge=1,
         strict=True,
         description="a whole number of at least 1 (candidates worked on at the same time)",
+    )
+    database: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the address of an ASE database that gets the results, too, such as "
+        "'postgresql://user@host/name' or the path of a file that ends in .db",
     )
 
     # At run time only: type checkers keep the signature that pydantic derives from the fields.
@@ -112,7 +177,9 @@ class DesignConfig(BaseModel):
             try:
                 super().__init__(**settings)
             except ValidationError as error:
-                raise InputError(_sentence(error.errors())) from None
+                fields = self.own_first(type(self).model_fields)
+                text = sentence(error.errors(), fields, _NAME_THEMSELVES)
+                raise InputError(text) from None
 
     @field_validator("targets")
     @classmethod
@@ -124,7 +191,7 @@ class DesignConfig(BaseModel):
     @field_validator("elements", "forbidden", mode="before")
     @classmethod
     def _elements_known(cls, value: object, info: ValidationInfo) -> object:
-        return _items(value, forbidden=info.field_name == "forbidden")
+        return element_list(value, forbidden=info.field_name == "forbidden")
 
     @field_validator("sites", mode="before")
     @classmethod
@@ -135,12 +202,27 @@ class DesignConfig(BaseModel):
         checked: dict[object, object] = {}
         for kind, spec in table.items():
             try:
-                checked[kind] = _items(spec, forbidden=False)
+                checked[kind] = element_list(spec, forbidden=False)
             except InputError as error:
                 raise InputError(f"sites.{kind}: {error}") from None
             if not checked[kind]:
                 raise InputError(f"sites.{kind} is empty: name the elements to use there")
         return checked
+
+    @field_validator("lattice", mode="before")
+    @classmethod
+    def _lattice_ranges(cls, value: object) -> object:
+        return lattice_ranges(value)
+
+    @field_validator("frozen", mode="before")
+    @classmethod
+    def _frozen_list(cls, value: object) -> object:
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("max_displacement", mode="before")
+    @classmethod
+    def _displacements(cls, value: object) -> object:
+        return displacements(value)
 
     @field_validator("device")
     @classmethod
@@ -154,10 +236,28 @@ class DesignConfig(BaseModel):
                 ) from None
         return value
 
+    @field_validator("database")
+    @classmethod
+    def _database_address(cls, value: str | None) -> str | None:
+        return None if value is None else database_address(value)
+
+    @field_serializer("database")
+    def _no_password(self, value: str | None) -> str | None:
+        return None if value is None else without_password(value)
+
     @model_validator(mode="after")
     def _presets_agree(self) -> Self:
         if self.at_rest and self.preset == "paper":
             raise InputError("at_rest and the preset 'paper' exclude each other: leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _front_has_two_ends(self) -> Self:
+        extremes = sum(1 for target in self.parsed_targets() if target.direction)
+        if self.pareto and extremes < 2:  # noqa: PLR2004 - a conflict takes two
+            raise InputError(
+                f"pareto = true needs at least two targets to maximize or minimize, not {extremes}"
+            )
         return self
 
     @classmethod
@@ -184,10 +284,10 @@ class DesignConfig(BaseModel):
             InputError: The file is missing, unreadable or not TOML, or a setting is wrong.
         """
         path = Path(path)
-        settings = _read_toml(path)
+        settings = read_toml(path)
         for key in _PATHS:
             value = settings.get(key)
-            if isinstance(value, str) and (path.parent / value).is_file():
+            if isinstance(value, str) and (path.parent / value).exists():
                 settings[key] = str(path.parent / value)
         try:
             return cls.from_mapping({**settings, **(changes or {})})
@@ -199,10 +299,10 @@ class DesignConfig(BaseModel):
 
         Paths of files are written absolute, so that the text works from anywhere.
         """
-        settings = self.model_dump(exclude_none=True)
+        settings = self.own_first(self.model_dump(exclude_none=True))
         for key in _PATHS:
             value = settings.get(key)
-            if isinstance(value, str) and Path(value).is_file():
+            if isinstance(value, str) and Path(value).exists():
                 settings[key] = str(Path(value).resolve())
         return tomli_w.dumps(settings, multiline_strings=False)
 
@@ -222,59 +322,73 @@ class DesignConfig(BaseModel):
             InputError: The template or file is unknown, it has no such site, or no combination of
                 charges has an element left for every site (what excludes each other is named).
         """
-        template = build_template(self.template, repeat=self.repeat)
-        return template.with_rules(
-            site_rules(
-                template,
-                elements=self.elements,
-                forbidden=self.forbidden,
-                sites=self.sites,
-                known=known,
-            )
+        return self.restricted(self._built(), known)
+
+    def resolved_seeds(
+        self, known: AbstractSet[str] | None = None, structures: Sequence[Structure] | None = None
+    ) -> SeedTemplates:
+        """Build a template for each seed, restricted as `resolved_template` is.
+
+        Args:
+            known: The elements that the predictor knows; None for all.
+            structures: The seeds; None takes those that `template` names.
+
+        Raises:
+            InputError: None of the seeds can be used.
+        """
+        return seed_templates(
+            self.template if structures is None else structures,
+            repeat=self.repeat,
+            limit=self.n,
+            seed=self.seed,
+            restrict=lambda template: self.restricted(template, known),
+            table=self.table_of_states(),
         )
 
+    def restricted(self, template: Template, known: AbstractSet[str] | None = None) -> Template:
+        """Restrict a template to what is asked for.
 
-def _read_toml(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        msg = f"{path}: no such file; give a TOML file with at least a line targets = [...]"
-    except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror})"
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{path}: is not valid TOML ({error})"
-    raise InputError(msg)
+        Raises:
+            InputError: Nothing is left (what excludes each other is named).
+        """
+        rules = self.chemical_rules(template)
+        on_sites = site_rules(
+            template,
+            elements=self.elements,
+            forbidden=self.forbidden,
+            sites=self.sites,
+            known=known,
+            named=self.named_elements(),
+        )
+        restricted = narrowed(
+            template, [*rules, *on_sites], self.table_of_states(), self.states_asked()
+        )
+        geometry = self.geometry_rules()
+        return still_possible(with_geometry(restricted, geometry), rules, geometry.text())
 
+    def chemical_rules(self, template: Template) -> list[ChemicalRule]:
+        """Return the rules on elements, numbers of atoms and charges, on a template's sites."""
+        return chemical_rules(self, template, self.repeat)
 
-def _items(value: object, *, forbidden: bool) -> object:
-    """Items of a list of elements, checked; anything else is left to pydantic."""
-    if isinstance(value, str):
-        return element_items(value, forbidden=forbidden)
-    if isinstance(value, (list, tuple, set, frozenset)) and all(
-        isinstance(item, str) for item in value
-    ):
-        return element_items(value, forbidden=forbidden)
-    return value
+    def _built(self) -> Template:
+        """Build the template with the oxidation numbers asked for."""
+        table = self.table_of_states()
+        try:
+            return build_template(self.template, repeat=self.repeat, table=table)
+        except InputError as error:
+            if table is None:
+                raise
+            build_template(self.template, repeat=self.repeat)  # is it the table?
+            asked = ", ".join(self.states_asked().values())
+            raise InputError(f"{asked} and template {self.template!r}: {error}") from None
 
-
-def _sentence(errors: "list[ErrorDetails]") -> str:
-    """Turn pydantic's errors into one sentence: setting, value, what would be right."""
-    # A misspelt setting explains why another is missing.
-    error = min(errors, key=lambda error: error["type"] != "extra_forbidden")
-    location = error["loc"]
-    cause = error.get("ctx", {}).get("error")
-    if not location:  # two settings that do not go together
-        return str(cause)
-    name = str(location[0])
-    fields = DesignConfig.model_fields
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else "the settings are " + ", ".join(fields)
-        return f"unknown setting {name!r}; {hint}"
-    right = fields[name].description
-    if error["type"] == "missing":
-        return f"the setting {name!r} is missing: it must be {right}"
-    where = name if len(location) == 1 else f"{name}[{location[1]}]"
-    if isinstance(cause, InputError):
-        return str(cause) if name in {"targets", "sites"} else f"{name}: {cause}"
-    return f"{where} = {error['input']!r} is not right: {name} must be {right}"
+    def geometry_rules(self) -> GeometryRules:
+        """Return what is asked of lattice and coordinates."""
+        return GeometryRules(
+            lattice=self.lattice,
+            symmetry=self.symmetry,
+            frozen=self.frozen,
+            max_displacement=self.max_displacement,
+            min_distance=self.min_distance,
+            distance_radii=self.distance_radii,
+        )

@@ -8,7 +8,7 @@ goes on from a copy of a success: the paper's copy-and-mutate, with a compositio
 of every copy.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,10 +19,13 @@ from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import SoftCrystals
 from smoacs.search.adam import CandidateAdam
 from smoacs.search.anneal import all_met, geometry_variables
+from smoacs.search.geometry_guard import GeometryGuard
+from smoacs.search.moves import Moves
 from smoacs.search.objective import Evaluation, Objective
 from smoacs.search.progress import Recorder
 from smoacs.search.rest import LatticeRelaxer, rest_loss, scale_to_radii
 from smoacs.search.settings import FinishSettings
+from smoacs.search.state import leaves
 
 PROPOSALS = 24
 """Swaps drawn per candidate; the first that gives a composition nobody has is taken."""
@@ -45,6 +48,7 @@ class _Climb:
         swap_cost: Estimated change of loss for each element at each site of the best crystal,
             [N, E].
         values: Last values of the targets' properties, each [B].
+        resting: Candidates that are done, [B].
     """
 
     combination: Tensor
@@ -58,9 +62,10 @@ class _Climb:
     failures: Tensor
     swap_cost: Tensor
     values: dict[str, Tensor]
+    resting: Tensor
 
 
-def finish(
+def finish(  # noqa: PLR0913  (what evaluates, what limits and what records the steps)
     soft: SoftCrystals,
     objective: Objective,
     settings: FinishSettings,
@@ -68,6 +73,8 @@ def finish(
     steps: int,
     generator: torch.Generator,
     recorder: Recorder,
+    guard: GeometryGuard | None = None,
+    moves: Moves | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Polish and swap for `steps` steps; the geometry of `soft` becomes that of the best crystals.
 
@@ -78,11 +85,16 @@ def finish(
         steps: How many.
         generator: Source of randomness.
         recorder: Takes every step's values.
+        guard: Of geometric constraints; None if there are none.
+        moves: Under rules on the crystal as a whole; None if there are none.
 
     Returns:
         Combination of each candidate [B] and element of each site [N].
     """
-    climb = _start(soft)
+    climb = _start(soft, guard)
+    soft = _freed(soft, moves)
+    # A first crystal without a finite loss has no costs of its own, and still no forbidden element.
+    climb.swap_cost.masked_fill_(~soft.allowed_under(climb.combination), torch.inf)
     adam = CandidateAdam(
         geometry_variables(soft, settings), soft.space.n_systems, beta2=settings.geometry.beta2
     )
@@ -90,33 +102,51 @@ def finish(
     relaxer = None if symmetry is None else LatticeRelaxer(soft, symmetry)
     if relaxer is not None:
         relaxer.restart(torch.ones_like(climb.met), climb.elements)
-    resting = torch.zeros(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
-    for step in range(steps):
+    parts = {
+        "soft": leaves(soft),
+        "objective": objective,
+        "front": objective.front,
+        "generator": generator,
+        "adam": adam,
+        "relaxer": relaxer,
+        "climb": climb,
+    }
+    for step in recorder.steps_of("finishing", steps, parts, soft.lengths.device):
         if step > 0 and step % settings.polish_steps == 0:
             if not has_extreme(objective):
-                resting = _resting(climb, resting)
+                climb.resting = _resting(climb, climb.resting)
             _start_again(climb, settings.patience, generator)
-            if not resting.all():
+            if objective.front is not None:  # a loss of another's weights says nothing
+                climb.loss = torch.where(climb.failures == 0, torch.inf, climb.loss)
+            active = ~climb.resting
+            if active.any():
                 _swap(
                     soft,
                     climb,
-                    ~resting,
+                    active,
                     temperature=settings.swap_temperature,
                     generator=generator,
+                    moves=moves,
                 )
                 if relaxer is not None:
                     scale_to_radii(soft, climb.combination, climb.best_elements, climb.elements)
-                    relaxer.restart(~resting, climb.elements)
-                adam.restart(~resting)
-        if not resting.all():
-            volume = _try(soft, objective, climb, ~resting, inner=settings.inner)
+                    relaxer.restart(active, climb.elements)
+                adam.restart(active)
+        active = ~climb.resting
+        if active.any():
+            volume = _try(soft, objective, climb, active, inner=settings.inner, guard=guard)
             if relaxer is not None:
-                relaxer.step(volume, ~resting)
-            adam.step(1.0, ~resting)
+                relaxer.step(volume, active)
+            adam.step(1.0, active)
             soft.project()
         recorder.record("finishing", climb.values, climb.met)
     _restore(soft, climb)
     return climb.combination, climb.best_elements
+
+
+def _freed(soft: SoftCrystals, moves: Moves | None) -> SoftCrystals:
+    """Candidates out of their variants: each trial crystal is checked as a whole."""
+    return soft if moves is None else replace(soft, space=moves.space)
 
 
 def has_extreme(objective: Objective) -> bool:
@@ -124,8 +154,10 @@ def has_extreme(objective: Objective) -> bool:
     return any(target.direction for target in objective.targets)
 
 
-def _start(soft: SoftCrystals) -> _Climb:
+def _start(soft: SoftCrystals, guard: GeometryGuard | None = None) -> _Climb:
     combination, elements = soft.discretise()
+    if guard is not None:
+        elements = guard.distinguish(soft, combination, elements)
     n = soft.space.n_systems
     return _Climb(
         combination=combination,
@@ -139,21 +171,30 @@ def _start(soft: SoftCrystals) -> _Climb:
         failures=torch.zeros(n, dtype=torch.int64, device=elements.device),
         swap_cost=torch.zeros(len(elements), N_ELEMENTS, device=elements.device),
         values={},
+        resting=torch.zeros(n, dtype=torch.bool, device=elements.device),
     )
 
 
 def _try(
-    soft: SoftCrystals, objective: Objective, climb: _Climb, active: Tensor, *, inner: float
+    soft: SoftCrystals,
+    objective: Objective,
+    climb: _Climb,
+    active: Tensor,
+    *,
+    inner: float,
+    guard: GeometryGuard | None = None,
 ) -> Tensor:
     """Evaluate the active candidates on trial, keep what is better, leave geometry gradients.
 
     Returns:
         Volumes of the cells on trial, Å³, [B].
     """
+    if guard is not None:
+        guard.make_room(soft, climb.combination, climb.elements)
     crystals = soft.hard_crystals(climb.combination, climb.elements)
     index = torch.nonzero(active).flatten()
     part = crystals.select(index)
-    evaluation = objective(part, lambda target, values: target.loss(values, inner=inner))
+    evaluation = objective(part, lambda target, values: target.loss(values, inner=inner), index)
     evaluation.backward(part)
     for name, value in evaluation.values.items():
         climb.values.setdefault(name, value.new_full((len(active),), torch.nan))[index] = value
@@ -161,6 +202,10 @@ def _try(
     met[index] = all_met(objective.targets, evaluation)
     loss = torch.full_like(climb.loss, torch.inf)
     loss[index] = evaluation.loss + rest_loss(evaluation)
+    if guard is not None:
+        fits = guard.fits(part, climb.combination[index])
+        met[index] &= fits
+        loss[index] = loss[index].where(fits, torch.inf)
     # A swap on trial always has a composition of its own, so its success outranks a shared one,
     # unless something is to be as large or small as can be: then only the loss counts.
     n = len(active)
@@ -246,8 +291,12 @@ def _swap(
     *,
     temperature: float,
     generator: torch.Generator,
+    moves: Moves | None = None,
 ) -> None:
-    """Put each active candidate back to its best crystal, with one site's element replaced."""
+    """Put each active candidate back to its best crystal, with one site's element replaced.
+
+    With `moves`, elements are replaced on all the sites that the rules make change together.
+    """
     with torch.no_grad():
         soft.lengths.copy_(torch.where(active[:, None], climb.lengths, soft.lengths))
         soft.angles.copy_(torch.where(active[:, None], climb.angles, soft.angles))
@@ -257,6 +306,20 @@ def _swap(
     elements = climb.best_elements.view(n, -1).clone()
     counts = _counts(elements)
     taken = {counts[b].tobytes() for b in torch.nonzero(climb.met).flatten().tolist()}
+    if moves is not None:
+        moves.swap(
+            elements,
+            climb.swap_cost.view(n, -1, N_ELEMENTS),
+            active,
+            taken=taken,
+            temperature=temperature,
+            generator=generator,
+            proposals=PROPOSALS,
+        )
+        climb.elements = torch.where(
+            active[soft.space.system_idx], elements.flatten(), climb.best_elements
+        )
+        return
     uniform = torch.rand(climb.swap_cost.shape, generator=generator).to(climb.swap_cost)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
     score = (gumbel - climb.swap_cost / temperature).view(n, -1)

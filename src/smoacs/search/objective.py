@@ -1,11 +1,12 @@
 """Properties, losses and gradients of a batch of candidates, in chunks, on all cores."""
 
+import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from smoacs.crystals import Crystals, neighbor_list
+from smoacs.errors import ResourceError, is_out_of_memory
 from smoacs.predictors import (
     ENERGY,
     MAX_FORCE,
+    SPREAD_SUFFIX,
     Predictor,
     chunk_systems,
     energy_gradients,
@@ -24,6 +27,7 @@ from smoacs.predictors import (
 )
 from smoacs.predictors.threads import single_thread
 from smoacs.search.axes import AxisSymmetry
+from smoacs.search.pareto import Front
 from smoacs.targets import Target
 
 ATOMS_PER_CHUNK = 160
@@ -32,6 +36,8 @@ ATOMS_PER_CHUNK = 160
 ATOMS_PER_CHUNK_GPU = 20_000
 
 NEGLIGIBLE_FORCE = 0.1 * MAX_FORCE
+
+log = logging.getLogger(__name__)
 
 TargetLoss = Callable[[Target, Tensor], Tensor]
 """Loss of one target for raw values of its property, [b] -> [b]."""
@@ -43,6 +49,8 @@ class Evaluation:
 
     Attributes:
         values: Raw values of the targets' properties, each [B].
+        margins: How far each value may be off, [B]; of the properties with a spread, and only in
+            conservative designs.
         loss: Sum of the targets' losses; infinite for a crystal that is not finite, [B].
         finite: Whether loss and gradients are finite, [B].
         species_grad: With respect to species_probs, [N, E].
@@ -63,6 +71,7 @@ class Evaluation:
     radii_grad: Tensor | None
     pressure: Tensor | None = None
     max_force: Tensor | None = None
+    margins: dict[str, Tensor] = field(default_factory=dict)
 
     def backward(self, crystals: Crystals) -> None:
         """Send the gradients on into the variables that `crystals` was computed from."""
@@ -91,6 +100,8 @@ class Objective:
         *,
         batch_size: int | None = None,
         symmetry: AxisSymmetry | None = None,
+        conservative: float = 0.0,
+        front: Front | None = None,
     ) -> None:
         """Take what evaluates the crystals.
 
@@ -100,7 +111,12 @@ class Objective:
             batch_size: How many crystals a chunk may hold at most.
             symmetry: Of the template, for designs at rest: geometry follows the energy, and only
                 chemistry the targets. None if both follow the targets.
+            conservative: Standard deviations by which values may be off, to the worse side.
+            front: Scalarises the targets to maximise or minimise, for each candidate its own way;
+                None adds their losses like any other.
         """
+        self.conservative = conservative
+        self.front = front
         self.symmetry = symmetry
         self.at_rest = symmetry is not None
         self.predictor = predictor
@@ -108,10 +124,9 @@ class Objective:
         self.batch_size = batch_size
         self.predictor_calls = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self._pool = ThreadPoolExecutor(
-            self._threads, initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._memory_limit: int | None = None
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self) -> Self:
         """Keep torch to one thread per worker while the objective is open."""
@@ -129,28 +144,80 @@ class Objective:
         self._pool.shutdown(cancel_futures=True)
         self._one_thread.__exit__(kind, error, trace)
 
-    def __call__(self, crystals: Crystals, loss: TargetLoss) -> Evaluation:
+    def __call__(
+        self, crystals: Crystals, loss: TargetLoss, candidates: Tensor | None = None
+    ) -> Evaluation:
         """Evaluate all crystals; each counts as one predictor call.
 
         Args:
             crystals: The candidates; their graph, if any, is not touched.
             loss: The loss of each target.
+            candidates: Number of each crystal among all candidates, [b]; None if these are all.
+
+        Raises:
+            ResourceError: The memory does not even hold one crystal at a time.
         """
         begin = time.perf_counter()
-        chunks = chunk_systems(crystals.counts, self._atoms_per_chunk(crystals))
         detached = _detach(crystals)
-        parts = list(self._pool.map(lambda c: self._evaluate_chunk(detached, c, loss), chunks))
+        parts = None
+        while parts is None:
+            parts = self._evaluate(detached, loss, candidates)
         self.predictor_calls += crystals.n_systems
         self.seconds["predictor"] += time.perf_counter() - begin
-        return _join(parts)
+        evaluation = _join(parts)
+        if self.front is not None:
+            self.front.observe(self.targets, evaluation.values)
+        return evaluation
+
+    def _evaluate(
+        self, crystals: Crystals, loss: TargetLoss, candidates: Tensor | None
+    ) -> list[Evaluation] | None:
+        """Evaluate chunk by chunk; None if memory ran out, and the next try has smaller chunks."""
+        chunks = chunk_systems(crystals.counts, self._atoms_per_chunk(crystals))
+        try:
+            return list(
+                self._pool.map(
+                    lambda c: self._evaluate_chunk(
+                        crystals, c, loss, c if candidates is None else candidates[c]
+                    ),
+                    chunks,
+                )
+            )
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            largest = max(len(chunk) for chunk in chunks)
+            limit = largest if self._memory_limit is None else min(largest, self._memory_limit)
+            if limit == 1:
+                raise ResourceError(
+                    "out of memory, even with one candidate at a time; use a smaller cell "
+                    "(--repeat) or a machine with more memory"
+                ) from error
+        if self._memory_limit is None:
+            log.warning("out of memory: going on with fewer candidates at a time")
+        self._memory_limit = limit // 2
+        if crystals.cell.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
 
     def _atoms_per_chunk(self, crystals: Crystals) -> int:
         limit = ATOMS_PER_CHUNK if crystals.cell.device.type == "cpu" else ATOMS_PER_CHUNK_GPU
-        if self.batch_size is None:
-            return limit
-        return min(limit, self.batch_size * int(crystals.counts.max()))
+        for systems in (self.batch_size, self._memory_limit):
+            if systems is not None:
+                limit = min(limit, systems * int(crystals.counts.max()))
+        return limit
 
-    def _evaluate_chunk(self, crystals: Crystals, systems: Tensor, loss: TargetLoss) -> Evaluation:
+    def _sum(self, losses: Sequence[Tensor], candidates: Tensor) -> Tensor:
+        """One loss, [b], of those of all targets; conflicting ones in each candidate's own way."""
+        if self.front is None:
+            return torch.stack(list(losses)).sum(0)
+        pairs = list(zip(self.targets, losses, strict=True))
+        conflict = self.front.loss(torch.stack([x for t, x in pairs if t.direction], 1), candidates)
+        return torch.stack([conflict, *(x for t, x in pairs if not t.direction)]).sum(0)
+
+    def _evaluate_chunk(
+        self, crystals: Crystals, systems: Tensor, loss: TargetLoss, candidates: Tensor
+    ) -> Evaluation:
         part = crystals.select(systems)
         leaves = [part.species_probs, part.frac_coords, part.cell]
         if part.ionic_radii is not None:
@@ -160,7 +227,9 @@ class Objective:
         neighbors = neighbor_list(part, self.predictor.cutoff)
         out = self.predictor(part, neighbors)
         values = {t.property: out[t.property] for t in self.targets}
-        losses = torch.stack([loss(t, values[t.property]) for t in self.targets]).sum(0)
+        margins = margins_of(out, self.targets, self.conservative)
+        wanted = [cautious(t, margins) for t in self.targets]
+        losses = self._sum([loss(t, values[t.property]) for t in wanted], candidates)
         grads = torch.autograd.grad(
             losses.sum(),
             leaves,
@@ -188,7 +257,24 @@ class Objective:
             radii_grad=None if part.ionic_radii is None else grads[3].where(site_ok, 0.0),
             pressure=pressure,
             max_force=force,
+            margins={name: margin.detach() for name, margin in margins.items()},
         )
+
+
+def margins_of(
+    out: Mapping[str, Tensor], targets: Sequence[Target], conservative: float
+) -> dict[str, Tensor]:
+    """How far the targets' values may be off, for those that come with a spread; none at 0."""
+    if conservative == 0:
+        return {}
+    spreads = {t.property: out.get(t.property + SPREAD_SUFFIX) for t in targets}
+    return {name: conservative * std for name, std in spreads.items() if std is not None}
+
+
+def cautious(target: Target, margins: Mapping[str, Tensor]) -> Target:
+    """The target as it must hold for values with these margins."""
+    margin = margins.get(target.property)
+    return target if margin is None else target.against(margin)
 
 
 def _detach(crystals: Crystals) -> Crystals:
@@ -227,6 +313,7 @@ def _join(parts: Sequence[Evaluation]) -> Evaluation:
         radii_grad=_join_optional([p.radii_grad for p in parts]),
         pressure=_join_optional([p.pressure for p in parts]),
         max_force=_join_optional([p.max_force for p in parts]),
+        margins={n: torch.cat([p.margins[n] for p in parts]) for n in parts[0].margins},
     )
 
 

@@ -1,14 +1,17 @@
 """What a running design tells the outside, and what it remembers of every step."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from smoacs.predictors import physical
+from smoacs.search.state import Keeper, State, put_back, state_of
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,75 @@ ProgressCallback = Callable[[ProgressEvent], None]
 
 @dataclass
 class Recorder:
-    """Collects the properties of every candidate at every step, and reports progress."""
+    """Walks through the steps, collects every candidate's properties, and reports progress.
+
+    Attributes:
+        n_steps: Steps in all.
+        callback: Told of every step.
+        keeper: Keeps the state between steps, and gives the one to go on from.
+        stopped: Whether the keeper has asked for an end before the last step.
+    """
 
     n_steps: int
     callback: ProgressCallback | None = None
+    keeper: Keeper | None = None
+    stopped: bool = False
     _values: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._begin = time.perf_counter()
+        self._last = None if self.keeper is None else self.keeper.last()
+        if self._last is not None:
+            self._begin -= self._last["seconds"]
+            history: dict[str, Tensor] = self._last["history"]
+            self._values = {name: list(steps.numpy()) for name, steps in history.items()}
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on the search so far, before a kill included."""
+        return time.perf_counter() - self._begin
+
+    def steps_of(
+        self, stage: str, n_steps: int, parts: Mapping[str, object], device: torch.device
+    ) -> Iterator[int]:
+        """Give the steps of a stage that are still to do, from 0 if it is new.
+
+        A stage that was killed gets its state back first. Between two steps all state must be in
+        `parts`.
+
+        Args:
+            stage: Its name.
+            n_steps: Steps of this stage.
+            parts: What the stage changes (see `smoacs.search.state`); None has no state.
+            device: Where the tensors are.
+        """
+        parts = {name: part for name, part in parts.items() if part is not None}
+        first = 0
+        if self._last is not None:
+            if self._last["stage"] != stage:  # done before the kill
+                return
+            for name, part in parts.items():
+                put_back(part, self._last["parts"].get(name, {}), device)
+            first, self._last = self._last["step"], None
+        for step in range(first, n_steps):
+            yield step
+            if self.keeper is None:
+                continue
+            self.stopped = self.keeper.stop_asked and self.steps < self.n_steps
+            if self.stopped or step + 1 == n_steps or self.keeper.due:
+                self.keeper.keep(self._state(stage, step + 1, parts))
+            if self.stopped:
+                return
+
+    def _state(self, stage: str, step: int, parts: Mapping[str, object]) -> State:
+        history = {n: torch.from_numpy(np.stack(steps)) for n, steps in self._values.items()}
+        return {
+            "stage": stage,
+            "step": step,
+            "seconds": self.seconds,
+            "history": history,
+            "parts": {name: state_of(part) for name, part in parts.items()},
+        }
 
     @property
     def steps(self) -> int:

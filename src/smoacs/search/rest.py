@@ -51,6 +51,7 @@ class LatticeRelaxer:
         with torch.no_grad():
             lengths = self._soft.lengths
             lengths.copy_((self._share @ lengths.unsqueeze(2)).squeeze(2))
+        self._soft.project()  # axes that are equal may have ranges of their own
 
     def step(self, volume: Tensor, moving: Tensor) -> None:
         """Move the lengths of the `moving` candidates ([B] bool) and clear their gradients.

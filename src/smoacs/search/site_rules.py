@@ -36,6 +36,7 @@ def site_rules(
     forbidden: Sequence[str],
     sites: Mapping[str, Sequence[str]],
     known: AbstractSet[str] | None,
+    named: AbstractSet[str] = frozenset(),
 ) -> list[SiteRule]:
     """Rules of a design, the most telling first; all of them hold.
 
@@ -45,6 +46,7 @@ def site_rules(
         forbidden: Elements never to use.
         sites: The only elements to use at some sites, by the key of those sites.
         known: Elements that the predictor knows; None for all.
+        named: Elements that other settings ask for, heavy ones perhaps.
 
     Raises:
         InputError: The template has no such sites.
@@ -63,7 +65,8 @@ def site_rules(
     if not _names_elements(elements or ()):
         light = tuple(site for site in range(template.n_sites) if site not in named_heavy)
         limit = f"atomic numbers up to {DEFAULT_MAX_Z}, where no element is named"
-        rules.append(SiteRule(limit, frozenset(ELEMENTS[:DEFAULT_MAX_Z]), light))
+        usual = frozenset(ELEMENTS[:DEFAULT_MAX_Z]) | named
+        rules.append(SiteRule(limit, usual, light))
     if known is not None:
         rules.append(SiteRule("the elements that the predictor knows", known))
     return rules

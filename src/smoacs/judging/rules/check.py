@@ -1,0 +1,78 @@
+"""All rules on crystals of one template."""
+
+from collections.abc import Iterator, Sequence
+
+from pymatgen.core import Lattice, Structure
+
+from smoacs.errors import InputError
+from smoacs.judging.criteria import charges, is_crystal, symbol
+from smoacs.judging.rules.charges import charge_complaints
+from smoacs.judging.rules.elements import count_complaints, element_complaints
+from smoacs.judging.rules.geometry import (
+    distance_complaints,
+    ideal,
+    lattice_complaints,
+    position_complaints,
+    symmetry_complaints,
+)
+from smoacs.judging.rules.request import Placed, Rules, keyed_sites
+from smoacs.templates import Template
+
+
+class RuleCheck:
+    """Rules on crystals of one template, or of any kind if no rule is about sites."""
+
+    def __init__(self, rules: Rules, template: Template | None = None) -> None:
+        """Take the template as it was before any rule.
+
+        Raises:
+            InputError: A rule is about sites that the template does not have, or there is none.
+        """
+        self.rules = rules
+        if template is None:
+            if rules.site_keys():
+                setting, key = rules.site_keys()[0]
+                raise InputError(f"{setting}: which sites are {key!r}? Name the template, too")
+            if rules.symmetry != "free":
+                raise InputError(f"symmetry = {rules.symmetry} is a template's: name it, too")
+            self._ideal = None
+            return
+        for setting, key in rules.site_keys():
+            try:
+                keyed_sites(template.site_labels, key)
+            except InputError as error:
+                raise InputError(f"{setting}: {error}") from None
+        lattice = Lattice.from_parameters(*template.lengths.tolist(), *template.angles.tolist())
+        self._ideal = ideal(lattice, template.frac_coords, template.site_labels)
+
+    def broken(self, structure: Structure, order: Sequence[int] | None = None) -> str:
+        """Say which rule a crystal breaks first, and how; empty if it obeys them all.
+
+        Args:
+            structure: With or without oxidation states.
+            order: Atom on each site of the template; None if they are in its order.
+        """
+        if not is_crystal(structure):
+            return "it is no crystal"
+        if self._ideal is not None and len(structure) != len(self._ideal.labels):
+            return f"the template has {len(self._ideal.labels)} sites: there are {len(structure)}"
+        if order is not None:
+            structure = Structure.from_sites([structure[int(atom)] for atom in order])
+        return next(self._complaints(structure), "")
+
+    def _complaints(self, structure: Structure) -> Iterator[str]:
+        states = charges(structure)
+        crystal = Placed(
+            structure=structure,
+            symbols=tuple(symbol(species) for species in structure.species),
+            charges=None if states is None else tuple(states),
+            labels=() if self._ideal is None else self._ideal.labels,
+        )
+        yield from element_complaints(self.rules, crystal)
+        yield from count_complaints(self.rules, crystal)
+        yield from charge_complaints(self.rules, crystal)
+        yield from lattice_complaints(self.rules, crystal)
+        if self._ideal is not None:
+            yield from symmetry_complaints(self.rules, crystal, self._ideal)
+            yield from position_complaints(self.rules, crystal, self._ideal)
+        yield from distance_complaints(self.rules, crystal)

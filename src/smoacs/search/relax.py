@@ -1,0 +1,339 @@
+"""Relaxing real crystals on the predicted formation energy, many at once, symmetry kept.
+
+Quasi-Newton steps (BFGS: J. Nocedal and S. Wright, Numerical Optimization, 2nd edition, chapter 6)
+in logarithms of lattice lengths, lattice angles and Cartesian displacements, each crystal with an
+inverse Hessian of its own that starts from a typical ionic solid. After every step cell and
+displacements are averaged over the symmetries that the decorated template has, so that nothing
+breaks them.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from smoacs.crystals import Crystals, SoftCrystals, neighbor_list
+from smoacs.predictors import (
+    ENERGY,
+    GPA,
+    Predictor,
+    chunk_systems,
+    energy_gradients,
+    residuals,
+)
+from smoacs.predictors.threads import single_thread
+from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU, NEGLIGIBLE_FORCE
+from smoacs.search.site_symmetry import SiteSymmetry
+
+STEPS = 30
+"""Predictor calls after which a crystal that still moves is given up."""
+
+SMALL_PRESSURE = 0.5
+"""GPa on any axis or angle; below it a crystal is relaxed."""
+
+SMALL_FORCE = 0.03
+"""eV/Å on any atom; likewise."""
+
+BULK_MODULUS = 100.0
+"""GPa, of the solid that the inverse Hessian starts from."""
+
+SHEAR_MODULUS = 40.0
+"""GPa; likewise."""
+
+SPRING = 8.0
+"""eV/Å², on each atom; likewise."""
+
+MAX_STRAIN = 0.06
+"""Largest change of a length (relative) or an angle (radians) in one step."""
+
+MAX_MOVE = 0.15
+"""Å, of an atom in one step."""
+
+LATTICE = 6
+"""Variables of a lattice: three lengths, three angles."""
+
+_PAIRS = ((1, 2), (0, 2), (0, 1))
+"""Axes that each angle lies between."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the predictor says of b crystals.
+
+    Attributes:
+        properties: Raw properties, each [b].
+        finite: Whether crystal and properties, and gradients if any, are finite, [b].
+    """
+
+    properties: dict[str, Tensor]
+    finite: Tensor
+
+
+@dataclass(frozen=True)
+class Slopes(Prediction):
+    """A prediction with the gradients of the energy.
+
+    Attributes:
+        frac_grad: Of the energy (eV) by frac_coords, [N, 3].
+        cell_grad: Of the energy by cell, [b, 3, 3].
+        pressure: GPa, [b].
+        max_force: eV/Å, [b].
+    """
+
+    frac_grad: Tensor
+    cell_grad: Tensor
+    pressure: Tensor
+    max_force: Tensor
+
+
+_P = TypeVar("_P", bound=Prediction)
+
+
+class Evaluator:
+    """Evaluates crystals in chunks on all cores, and counts; a context manager.
+
+    Unlike the `Objective` of the gradient search it takes no gradient by species.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        properties: Sequence[str],
+        *,
+        device: torch.device,
+        batch_size: int | None = None,
+    ) -> None:
+        """Take what evaluates the crystals.
+
+        Args:
+            predictor: Gives the properties, and the formation energy if there are gradients.
+            properties: Those to keep.
+            device: Where the crystals are.
+            batch_size: How many crystals a chunk may hold at most.
+        """
+        self.predictor = predictor
+        self.device = device
+        self.properties = tuple(properties)
+        self.batch_size = batch_size
+        self.calls = 0
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+
+    def __enter__(self) -> Self:
+        """Keep torch to one thread per worker."""
+        self._one_thread = single_thread()
+        self._one_thread.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the workers and give torch its threads back."""
+        self._pool.shutdown(cancel_futures=True)
+        self._one_thread.__exit__(kind, error, trace)
+
+    def values(self, crystals: Crystals) -> Prediction:
+        """Evaluate real crystals, each one call."""
+        parts = self._map(crystals, self._values)
+        return Prediction(*_joined(parts))
+
+    def slopes(self, crystals: Crystals) -> Slopes:
+        """Evaluate real crystals and the gradients of their energies, each one call."""
+        parts = self._map(crystals, self._slopes)
+        names = ("frac_grad", "cell_grad", "pressure", "max_force")
+        return Slopes(
+            *_joined(parts), *(torch.cat([getattr(part, name) for part in parts]) for name in names)
+        )
+
+    def _map(self, crystals: Crystals, evaluate: Callable[[Crystals], _P]) -> list[_P]:
+        """Evaluate all crystals chunk by chunk."""
+        crystals = crystals.replace(
+            frac_coords=crystals.frac_coords.detach(), cell=crystals.cell.detach()
+        )
+        limit = ATOMS_PER_CHUNK if self.device.type == "cpu" else ATOMS_PER_CHUNK_GPU
+        if self.batch_size is not None:
+            limit = min(limit, self.batch_size * int(crystals.counts.max()))
+        chunks = chunk_systems(crystals.counts, limit)
+        self.calls += crystals.n_systems
+        return list(self._pool.map(lambda chunk: evaluate(crystals.select(chunk)), chunks))
+
+    def _predict(self, part: Crystals) -> tuple[dict[str, Tensor], Prediction]:
+        out = self.predictor(part, neighbor_list(part, self.predictor.cutoff))
+        wanted = {name: out[name].detach() for name in self.properties}
+        finite = part.finite & torch.stack([v.isfinite() for v in wanted.values()]).all(0)
+        return out, Prediction(wanted, finite)
+
+    def _values(self, part: Crystals) -> Prediction:
+        with torch.no_grad():
+            return self._predict(part)[1]
+
+    def _slopes(self, part: Crystals) -> Slopes:
+        part.frac_coords.requires_grad_()
+        part.cell.requires_grad_()
+        out, found = self._predict(part)
+        frac_grad, cell_grad = energy_gradients(out[ENERGY], part)
+        pressure, force = residuals(frac_grad, cell_grad, part)
+        finite = found.finite & pressure.isfinite() & force.isfinite()
+        return Slopes(found.properties, finite, frac_grad, cell_grad, pressure, force)
+
+
+def _joined(parts: Sequence[Prediction]) -> tuple[dict[str, Tensor], Tensor]:
+    names = parts[0].properties
+    joined = {name: torch.cat([part.properties[name] for part in parts]) for name in names}
+    return joined, torch.cat([part.finite for part in parts])
+
+
+class Relaxation:
+    """Moves cells and coordinates of real crystals on one template to their energy minima."""
+
+    def __init__(
+        self, soft: SoftCrystals, combination: Tensor, elements: Tensor, symmetry: SiteSymmetry
+    ) -> None:
+        """Take B crystals: their geometry (moved in place) and chemistry, [B] and [B·n]."""
+        self._soft = soft
+        self._chemistry = combination, elements
+        self._symmetry = symmetry
+        b = soft.space.n_systems
+        self._weights = symmetry.kept_by(elements.view(b, -1))
+        size = LATTICE + 3 * (len(elements) // b)
+        self._hessian = torch.zeros(b, size, size).to(soft.lengths.detach())  # the inverse
+        self._gradient = torch.full_like(self._hessian[:, 0], torch.nan)
+        self._step = torch.zeros_like(self._gradient)
+
+    def run(self, evaluate: Evaluator) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+        """Relax all crystals.
+
+        Returns:
+            Raw values, each [B]; and for each crystal whether it is finite, its pressure (GPa) and
+            its largest force (eV/Å), where it was evaluated last, which is where it stays.
+        """
+        nan = torch.full_like(self._gradient[:, 0], torch.nan)
+        values = {name: nan.clone() for name in evaluate.properties}
+        finite, pressure, force = torch.zeros_like(nan, dtype=torch.bool), nan.clone(), nan.clone()
+        moving = torch.arange(len(nan), device=nan.device)
+        for step in range(STEPS):
+            part = self._soft.hard_crystals(*self._chemistry).select(moving)
+            found = evaluate.slopes(part)
+            for name, value in found.properties.items():
+                values[name][moving] = value.to(nan)
+            finite[moving] = found.finite
+            pressure[moving], force[moving] = found.pressure.to(nan), found.max_force.to(nan)
+            gradient = self._gradients(moving, part, found)
+            volume = part.volume.detach()
+            strained = GPA * gradient[:, :LATTICE].abs().amax(1) / volume > SMALL_PRESSURE
+            restless = found.finite & (strained | (found.max_force > SMALL_FORCE))
+            if step == STEPS - 1 or not restless.any():
+                break
+            moving = moving[restless]
+            move = self._newton_step(moving, gradient[restless], volume[restless])
+            self._step[moving] = self._apply(moving, move, part.cell.detach()[restless])
+        return values, finite, pressure, force
+
+    def _gradients(self, moving: Tensor, part: Crystals, found: Slopes) -> Tensor:
+        """Gradient of the energy by the variables of the `moving` crystals, eV, [b, 6 + 3n]."""
+        soft = self._soft
+        for leaf in (soft.lengths, soft.angles):
+            leaf.grad = None
+        part.cell.backward(found.cell_grad.where(found.finite[:, None, None], 0.0))
+        by_length = soft.lengths.detach()[moving] * _grad(soft.lengths)[moving]
+        span = _angle_span(soft, moving)
+        by_angle = torch.where(span > 0, _grad(soft.angles)[moving] / span.clamp(min=1e-6), 0.0)
+        inverse = torch.linalg.inv(part.cell.detach())
+        forces = torch.einsum("bij,bnj->bni", inverse, found.frac_grad.view(len(moving), -1, 3))
+        # Atoms on symmetric sites feel rounding errors only.
+        forces = forces * (forces.norm(dim=2, keepdim=True) > NEGLIGIBLE_FORCE)
+        return torch.cat([by_length, by_angle, forces.flatten(1)], 1).nan_to_num(nan=0.0)
+
+    def _newton_step(self, moving: Tensor, gradient: Tensor, volume: Tensor) -> Tensor:
+        """Step of the `moving` crystals, [b, 6 + 3n], with what the last step has taught."""
+        hessian, step = self._hessian[moving], self._step[moving]
+        new = self._gradient[moving].isnan().all(1)
+        hessian[new] = _typical(hessian[new], volume[new])
+        change = (gradient - self._gradient[moving]).nan_to_num(nan=0.0)
+        curvature = (step * change).sum(1)
+        learnt = curvature > 1e-3 * step.norm(dim=1) * change.norm(dim=1)
+        rho = torch.where(learnt, 1 / curvature, 0.0)[:, None, None]
+        across = torch.eye(hessian.shape[1]).to(hessian) - rho * _outer(step, change)
+        hessian = across @ hessian @ across.mT + rho * _outer(step, step)
+        self._hessian[moving], self._gradient[moving] = hessian, gradient
+        move = -(hessian @ gradient.unsqueeze(2)).squeeze(2)
+        strain = move[:, :LATTICE].abs().amax(1) / MAX_STRAIN
+        shift = move[:, LATTICE:].view(len(moving), -1, 3).norm(dim=2).amax(1) / MAX_MOVE
+        return move / torch.maximum(strain, shift).clamp(min=1.0)[:, None]
+
+    def _apply(self, moving: Tensor, move: Tensor, cell: Tensor) -> Tensor:
+        """Move the `moving` crystals within their bounds and symmetries; return the real step."""
+        soft, weights = self._soft, self._weights[moving]
+        chosen = torch.zeros(soft.space.n_systems, dtype=torch.bool, device=moving.device)
+        chosen[moving] = True
+        sites = chosen[soft.space.system_idx]
+        shape = (len(moving), -1, 3)
+        span = _angle_span(soft, moving)
+        with torch.no_grad():
+            before = soft.lengths[moving].log(), soft.angles[moving], soft.displacements[sites]
+            lengths, angles = (p[moving].double() for p in soft.cell_parameters())
+            lengths = lengths * move[:, :3].exp()
+            angles = angles + torch.rad2deg(move[:, 3:LATTICE]) * (span > 0)
+            metric = self._symmetry.mean_metric(_metric(lengths, angles), weights)
+            lengths, angles = _cell_parameters(metric)
+            soft.lengths[moving] = (lengths / soft.length_unit).to(soft.lengths)
+            low = soft.space.angle_bounds[moving, 0]
+            scaled = torch.deg2rad(angles.to(low) - low) / span.clamp(min=1e-6)
+            soft.angles[moving] = torch.where(span > 0, scaled, soft.angles[moving])
+            shift = move[:, LATTICE:].view(shape) @ torch.linalg.inv(cell)
+            shift = soft.displacements[sites].view(shape) + shift
+            shift = self._symmetry.mean_displacements(shift, weights)
+            soft.displacements[sites] = shift.reshape(-1, 3)
+            soft.project()
+            moved = (soft.displacements[sites] - before[2]).view(shape) @ cell
+            lattice = soft.lengths[moving].log() - before[0], (soft.angles[moving] - before[1])
+            return torch.cat([lattice[0], lattice[1] * span, moved.flatten(1)], 1)
+
+
+def _grad(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def _angle_span(soft: SoftCrystals, systems: Tensor) -> Tensor:
+    """Radians from the lowest to the highest of each angle, [b, 3]; 0 where frozen."""
+    low, high = soft.space.angle_bounds[systems].unbind(1)
+    return torch.deg2rad(high - low)
+
+
+def _outer(a: Tensor, b: Tensor) -> Tensor:
+    return a[:, :, None] * b[:, None, :]
+
+
+def _typical(like: Tensor, volume: Tensor) -> Tensor:
+    """Inverse Hessian (1/eV; Å²/eV for displacements) of a typical solid, shaped as `like`."""
+    along = BULK_MODULUS + 4 / 3 * SHEAR_MODULUS
+    across = BULK_MODULUS - 2 / 3 * SHEAR_MODULUS
+    stiffness = torch.full((3, 3), across) + torch.eye(3) * (along - across)
+    lattice = torch.block_diag(torch.linalg.inv(stiffness), torch.eye(3) / SHEAR_MODULUS)
+    inverse = (torch.eye(like.shape[1]) / SPRING).to(like).repeat(len(like), 1, 1)
+    inverse[:, :LATTICE, :LATTICE] = lattice.to(like) * (GPA / volume)[:, None, None]
+    return inverse
+
+
+def _metric(lengths: Tensor, angles: Tensor) -> Tensor:
+    """Metric tensors, Å², [b, 3, 3], of lattice lengths (Å) and angles (degrees), each [b, 3]."""
+    metric = torch.diag_embed(lengths**2)
+    cosines = torch.cos(torch.deg2rad(angles))
+    for k, (i, j) in enumerate(_PAIRS):
+        metric[:, i, j] = metric[:, j, i] = lengths[:, i] * lengths[:, j] * cosines[:, k]
+    return metric
+
+
+def _cell_parameters(metric: Tensor) -> tuple[Tensor, Tensor]:
+    """Lattice lengths (Å) and angles (degrees), each [b, 3], of metric tensors."""
+    lengths = metric.diagonal(dim1=1, dim2=2).sqrt()
+    cosines = [metric[:, i, j] / (lengths[:, i] * lengths[:, j]) for i, j in _PAIRS]
+    return lengths, torch.rad2deg(torch.acos(torch.stack(cosines, 1).clamp(-1.0, 1.0)))
