@@ -1,0 +1,88 @@
+"""One design, as the writers get it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase
+import numpy as np
+from pymatgen.core import Structure
+
+from smoacs.errors import InputError
+from smoacs.judging import charges, symbol
+from smoacs.runs import SavedRun, read_run
+from smoacs.runs.reading import OXIDATION_STATES
+
+
+@dataclass(frozen=True)
+class Design:
+    """A crystal of a run.
+
+    Attributes:
+        id: Its id in the run.
+        formula: Reduced formula.
+        structure: The crystal, with oxidation states where the run has them.
+    """
+
+    id: str
+    formula: str
+    structure: Structure
+
+    @property
+    def name(self) -> str:
+        """Name of its file or folder."""
+        return f"{self.id}_{self.formula}"
+
+    def atoms(self) -> ase.Atoms:
+        """Make ASE's atoms, with the oxidation states as an array."""
+        atoms = ase.Atoms(
+            [symbol(species) for species in self.structure.species],
+            scaled_positions=self.structure.frac_coords,
+            cell=self.structure.lattice.matrix,
+            pbc=True,
+        )
+        states = charges(self.structure)
+        if states is not None:
+            atoms.set_array(OXIDATION_STATES, np.array(states, dtype=float))
+        return atoms
+
+
+def choose_designs(
+    run: str | Path | SavedRun,
+    *,
+    ids: Sequence[int | str] | None = None,
+    everything: bool = False,
+    limit: int | None = None,
+) -> list[Design]:
+    """Choose designs of a run: one success for each distinct formula, unless asked otherwise.
+
+    Args:
+        run: A run directory, or one that was read.
+        ids: These and no others, in this order.
+        everything: All candidates that are crystals.
+        limit: At most so many, the best first.
+
+    Raises:
+        InputError: It is no run, an id is not in it or is not a crystal, or nothing is left.
+    """
+    run = run if isinstance(run, SavedRun) else read_run(run)
+    rows = run.select(ids=ids, everything=everything)
+    finite = rows["structure_file"] != ""
+    if ids is not None and not finite.all():
+        raise InputError(
+            f"candidate {rows['id'][~finite].iloc[0]} of {run.path} is no crystal: its numbers "
+            "are not finite"
+        )
+    rows = rows[finite]
+    if rows.empty:
+        raise InputError(
+            f"no candidate of {run.path} succeeded; choose some (--id 1,2) or take all (--all)"
+        )
+    if limit is not None:
+        if limit < 1:
+            raise InputError(f"a limit of {limit} designs leaves nothing; it is at least 1")
+        rows = rows.head(limit)
+    return [
+        Design(str(number), str(formula), run.structures[number])
+        for number, formula in zip(rows["id"], rows["formula"], strict=True)
+    ]

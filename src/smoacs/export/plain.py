@@ -1,0 +1,35 @@
+"""Structure files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import ase.io
+from pymatgen.io.cif import CifWriter
+from pymatgen.io.vasp.inputs import Poscar
+
+from smoacs.export.design import Design
+
+
+def write_cif(designs: Sequence[Design], folder: Path) -> None:
+    """Write a CIF file for each design, with oxidation states."""
+    for design in designs:
+        text = str(CifWriter(design.structure))
+        (folder / f"{design.name}.cif").write_text(text, encoding="utf-8")
+
+
+def write_poscar(designs: Sequence[Design], folder: Path) -> None:
+    """Write a POSCAR file for each design, with atoms of one element together."""
+    for design in designs:
+        poscar = Poscar(design.structure, comment=design.name, sort_structure=True)
+        path = folder / f"{design.name}.vasp"
+        path.write_text(poscar.get_str(significant_figures=10), encoding="utf-8")
+
+
+def write_extxyz(designs: Sequence[Design], folder: Path) -> None:
+    """Write one extxyz file with all designs, with oxidation states and ids."""
+    frames = []
+    for design in designs:
+        atoms = design.atoms()
+        atoms.info = {"id": design.id, "formula": design.formula}
+        frames.append(atoms)
+    ase.io.write(folder / "designs.extxyz", frames, format="extxyz")

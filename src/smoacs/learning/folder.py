@@ -1,0 +1,195 @@
+"""The folder of a learning: what each round leaves, in an order that survives a kill.
+
+- `learn.json`: settings that all rounds share;
+- `labels.jsonl`: every calculation, a line each, written at once;
+- `labelled.parquet`: all labels so far, in the training layout;
+- `rounds.csv`: a line of numbers for each round;
+- `weights.safetensors`: the last weights;
+- `round_0`, ...: `run`, `chosen.csv`, `designs.csv`, `labels.parquet`, `training`,
+  `weights.safetensors` and, last of all, `round.json`;
+- `lock`: held by the process that works here.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from smoacs.errors import InputError
+from smoacs.learning.labelled import joined
+from smoacs.learning.numbers import RoundNumbers
+from smoacs.runs import write_file
+from smoacs.search import DesignConfig
+from smoacs.training.checkpoint import write_atomically
+
+_SETTINGS: Final = "learn.json"
+_LOCK: Final = "lock"
+
+
+@dataclass(frozen=True)
+class RoundFolder:
+    """What one round leaves behind."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """The run directory of its designs."""
+        return self.path / "run"
+
+    @property
+    def chosen(self) -> Path:
+        """Which designs are labelled."""
+        return self.path / "chosen.csv"
+
+    @property
+    def designs(self) -> Path:
+        """What was predicted of them and what came out."""
+        return self.path / "designs.csv"
+
+    @property
+    def labels(self) -> Path:
+        """Their labels in the training layout."""
+        return self.path / "labels.parquet"
+
+    @property
+    def weights(self) -> Path:
+        """The weights after the round."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def training(self) -> Path:
+        """Data, checkpoints and logs of the fine-tuning."""
+        return self.path / "training"
+
+    @property
+    def numbers(self) -> Path:
+        """The numbers; the round is complete when they are there."""
+        return self.path / "round.json"
+
+
+@dataclass(frozen=True)
+class LearnFolder:
+    """What all rounds leave behind."""
+
+    path: Path
+
+    @property
+    def labels(self) -> Path:
+        """The cache of the calculations."""
+        return self.path / "labels.jsonl"
+
+    @property
+    def labelled(self) -> Path:
+        """All labels so far, in the training layout."""
+        return self.path / "labelled.parquet"
+
+    @property
+    def rounds(self) -> Path:
+        """The table of numbers."""
+        return self.path / "rounds.csv"
+
+    @property
+    def weights(self) -> Path:
+        """The last weights."""
+        return self.path / "weights.safetensors"
+
+    def round(self, number: int) -> RoundFolder:
+        """The folder of a round."""
+        return RoundFolder(self.path / f"round_{number}")
+
+    def complete(self) -> list[RoundNumbers]:
+        """Numbers of the rounds that are complete."""
+        found: list[RoundNumbers] = []
+        while (file := self.round(len(found)).numbers).is_file():
+            found.append(RoundNumbers.from_dict(json.loads(file.read_text(encoding="utf-8"))))
+        return found
+
+    def known_formulas(self, rounds: int) -> list[str]:
+        """Formulas that the first rounds have labelled, failures included."""
+        tables = (read_table(self.round(k).designs) for k in range(rounds))
+        return [formula for table in tables for formula in table["formula"]]
+
+    def all_labelled(self, rounds: int) -> pd.DataFrame:
+        """Labels of the first rounds."""
+        files = (self.round(k).labels for k in range(rounds))
+        return joined(pd.read_parquet(file) for file in files)
+
+    def write_summary(self, rounds: Sequence[RoundNumbers]) -> None:
+        """Bring the files that sum up all rounds up to date."""
+        write_table(self.rounds, pd.DataFrame([item.to_dict() for item in rounds]))
+        write_parquet(self.labelled, self.all_labelled(len(rounds)))
+        tuned = [k for k in range(len(rounds)) if self.round(k).weights.is_file()]
+        if tuned:
+            write_atomically(self.weights, self.round(tuned[-1]).weights.read_bytes())
+
+
+@contextmanager
+def open_folder(
+    path: Path, config: DesignConfig, identity: Mapping[str, Any]
+) -> Iterator[LearnFolder]:
+    """Begin a learning in a folder, or go on with the one that is there.
+
+    Raises:
+        InputError: The folder holds something else or a learning with other settings, its parent
+            is missing, or another process is at work there.
+    """
+    path = path.resolve()
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{path}: its parent folder does not exist; make it: mkdir -p {path.parent}"
+        )
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; --out must name a folder, which may be a new one")
+    settings = {"design": config.to_toml(), **identity}
+    file = path / _SETTINGS
+    if not file.is_file() and path.is_dir() and any(p.name != _LOCK for p in path.iterdir()):
+        raise InputError(f"{path} holds something else; choose another folder")
+    path.mkdir(exist_ok=True)
+    with (path / _LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{path}: another process is learning there; wait for its end"
+            ) from None
+        if file.is_file():
+            _check_same(path, json.loads(file.read_text(encoding="utf-8")), settings)
+        else:
+            write_atomically(file, json.dumps(settings, indent=1).encode())
+        yield LearnFolder(path)
+
+
+def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    other = [name for name in now if before.get(name) != now[name]]
+    if other:
+        what = "settings of the design" if other[0] == "design" else repr(other[0])
+        raise InputError(
+            f"{path} holds a learning with other {what}; choose another folder (--out), or remove "
+            "that one to start afresh"
+        )
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """Read a table of designs; ids keep their zeros, and sodium nitride (NaN) is a formula."""
+    texts = dict.fromkeys(("id", "formula", "chosen_for", "dft_status", "dft_engine"), "object")
+    if not file.is_file():
+        return pd.DataFrame(columns=list(texts))
+    return pd.read_csv(file, dtype=texts, keep_default_na=False, na_values=[""])
+
+
+def write_table(file: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, as a whole or not at all."""
+    write_file(file, str(table.to_csv(index=False, lineterminator="\n")))
+
+
+def write_parquet(file: Path, table: pd.DataFrame) -> None:
+    """Write a Parquet file, as a whole or not at all."""
+    temporary = file.with_name(f"{file.name}.part")
+    table.to_parquet(temporary, index=False)
+    temporary.replace(file)

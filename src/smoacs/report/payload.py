@@ -1,0 +1,209 @@
+"""Everything that a report shows, read from a run directory into plain data."""
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from smoacs.errors import InputError
+from smoacs.report.columns import Cell, Column, Kind, describe, label, parse_column, unit
+from smoacs.report.crystals import pack, read_frames
+from smoacs.report.movement import movement
+from smoacs.targets import Target
+
+_NEEDED = ("results.csv", "summary.json", "structures.extxyz", "history.parquet")
+
+
+def build_payload(folder: Path) -> dict[str, object]:
+    """Read a run directory.
+
+    Args:
+        folder: With results.csv, summary.json, structures.extxyz and history.parquet; results.csv
+            may have columns that later checks have added.
+
+    Returns:
+        Plain data for JSON, as the page's scripts expect it: `title`, `facts`, `targets`,
+        `settings`, `columns`, `rows`, `criteria`, `further`, `history`, and the crystals (see
+        `smoacs.report.crystals.pack`).
+
+    Raises:
+        InputError: The folder is no run directory, or a file in it is damaged.
+    """
+    for name in _NEEDED:
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder} is no run directory: {name} is missing; name a folder that "
+                "`smoacs design --out` made"
+            )
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        history = pd.read_parquet(folder / "history.parquet")
+        frames = read_frames(folder / "structures.extxyz")
+        kinds, values = _read_table(folder / "results.csv")
+        targets = [Target.parse(text) for text in summary["config"]["targets"]]
+        return _payload(summary, kinds, values, targets) | {
+            "history": movement(history),
+            **pack(
+                (frames.get(str(name)) for name in values["structure_file"]),
+                _site_labels(summary),
+            ),
+        }
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(
+            f"{folder}: a file of the run is damaged ({' '.join(str(error).split())})"
+        ) from error
+
+
+def _read_table(path: Path) -> tuple[dict[str, Kind], dict[str, list[Cell]]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        names, *lines = csv.reader(file)
+    kinds: dict[str, Kind] = {}
+    values: dict[str, list[Cell]] = {}
+    for name, texts in zip(names, zip(*lines, strict=True) if lines else [()] * len(names)):  # noqa: B905
+        kinds[name], values[name] = parse_column(name, texts)
+    return kinds, values
+
+
+def _payload(
+    summary: Mapping[str, Any],
+    kinds: Mapping[str, Kind],
+    values: Mapping[str, list[Cell]],
+    targets: Sequence[Target],
+) -> dict[str, object]:
+    columns = describe(kinds, list(dict.fromkeys(target.property for target in targets)))
+    keys = [column.key for column in columns]
+    keys += [column.std for column in columns if column.std]
+    required = [f"{n}_met" if f"{n}_met" in kinds else n for n in summary["met_rates"]]
+    required = [name for name in required if name in kinds]
+    return {
+        "title": f"{summary['config']['template']}: {'; '.join(map(_words, targets))}",
+        "facts": _facts(summary, values),
+        "targets": [_target(target) for target in targets],
+        "settings": _settings(summary),
+        "columns": [dataclasses.asdict(column) for column in columns],
+        "keys": keys,
+        "rows": [list(row) for row in zip(*(values[key] for key in keys), strict=True)],
+        "criteria": _criteria(required, values),
+        "further": _further(columns, required, values),
+    }
+
+
+def _words(target: Target) -> str:
+    """Write a target in words, with the unit: "2.3 ≤ band gap ≤ 2.7 eV"."""
+    name = target.property
+    text = str(target).replace(name, label(name)).replace("<=", "≤").replace(">=", "≥")
+    text = text.replace("-", "−")
+    return f"{text} {unit(name)}".rstrip() if not target.direction else text
+
+
+def _bounds(target: Target) -> str:
+    """Write what is wanted of a value that stands beside it: "2.3 to 2.7" or "< −0.5"."""
+    if target.direction:
+        return "as high as possible" if target.direction > 0 else "as low as possible"
+    low, high = (f"{value:.6g}".replace("-", "−") for value in (target.low, target.high))
+    if math.isinf(target.high):
+        return f"{'>' if target.low_open else '≥'} {low}"
+    if math.isinf(target.low):
+        return f"{'<' if target.high_open else '≤'} {high}"
+    return f"{low} to {high}"
+
+
+def _target(target: Target) -> dict[str, object]:
+    return {
+        "property": target.property,
+        "label": label(target.property),
+        "unit": unit(target.property),
+        "text": _words(target),
+        "short": _bounds(target),
+        "low": target.low if math.isfinite(target.low) else None,
+        "high": target.high if math.isfinite(target.high) else None,
+        "direction": target.direction,
+    }
+
+
+def _facts(summary: Mapping[str, Any], values: Mapping[str, list[Cell]]) -> list[dict[str, str]]:
+    """The numbers that a reader wants first."""
+    n = len(values["success"])
+    good = sum(value is True for value in values["success"])
+    distinct = sum(value is True for value in values["unique"])
+    seconds = float(summary["seconds"])
+    return [
+        {"value": f"{good / n:.1%}" if n else "–", "label": f"succeed: {good} of {n} candidates"},
+        {"value": str(distinct), "label": "distinct formulas among them"},
+        {"value": f"{summary['predictor_calls']:,}", "label": "predictor calls"},
+        {"value": f"{seconds:.0f} s", "label": f"for {summary['steps']} steps and the judging"},
+    ]
+
+
+def _settings(summary: Mapping[str, Any]) -> list[list[str]]:
+    """What was asked apart from the targets, as pairs of words."""
+    config, versions = summary["config"], summary["versions"]
+    sites = "; ".join(f"{kind}: {' '.join(names)}" for kind, names in config["sites"].items())
+    times = summary["timings"].items()
+    repeat = config["repeat"]
+    rows = [
+        ("template", config["template"]),
+        ("cell", f"{repeat}×{repeat}×{repeat} cells of the template" if repeat > 1 else "one cell"),
+        ("only these elements", " ".join(config["elements"] or ())),
+        ("never these", " ".join(config["forbidden"])),
+        ("elements by site", sites),
+        ("lattice", "at a minimum of the predicted energy" if config["at_rest"] else "any"),
+        ("predictor", config["predictor"] or "default"),
+        ("candidates", str(summary["n"])),
+        ("steps", str(summary["steps"])),
+        ("preset", config["preset"]),
+        ("seed", str(summary["seed"])),
+        ("time", ", ".join(f"{name} {float(value):.1f} s" for name, value in times)),
+        ("stopped", "before its end" if summary.get("interrupted") else ""),
+        ("not finite", str(summary["non_finite"] or "")),
+        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
+    ]
+    return [[name, value] for name, value in rows if value]
+
+
+def _criteria(required: Sequence[str], values: Mapping[str, list[Cell]]) -> list[dict[str, object]]:
+    """For each criterion of success how many candidates pass, and how many miss nothing else."""
+    verdicts = np.array([[v is True for v in values[name]] for name in required], dtype=bool)
+    misses = (~verdicts).sum(axis=0)
+    return [
+        {
+            "key": name,
+            "label": label(name),
+            "passed": int(row.sum()),
+            "known": len(row),
+            "only": int(((~row) & (misses == 1)).sum()),
+        }
+        for name, row in zip(required, verdicts, strict=True)
+    ]
+
+
+def _further(
+    columns: Sequence[Column], required: Sequence[str], values: Mapping[str, list[Cell]]
+) -> list[dict[str, object]]:
+    """Verdicts that are no part of success, counted among the successes that have one."""
+    rows: list[dict[str, object]] = []
+    for column in columns:
+        if column.kind != "flag" or column.key in {"success", *required}:
+            continue
+        known = [
+            value
+            for value, success in zip(values[column.key], values["success"], strict=True)
+            if success and value is not None
+        ]
+        passed = sum(value is True for value in known)
+        rows.append(
+            {"key": column.key, "label": column.label, "passed": passed, "known": len(known)}
+        )
+    return rows
+
+
+def _site_labels(summary: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Kinds of the template's sites; runs of older versions do not tell them."""
+    labels = summary.get("site_labels")
+    return tuple(labels) if labels else None
