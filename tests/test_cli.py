@@ -279,6 +279,22 @@ def test_judge_prints_a_verdict_for_each_structure(here, weights, capsys):
     assert [row["unique"] for row in judged] == ["True", "False", "False"]
 
 
+def test_judge_names_the_rule_that_is_broken(here, weights, capsys):
+    (here / "rules.toml").write_text(
+        'targets = ["density > 1"]\nsites = { A = "K Sr" }\nlattice = { a = [3.8, 4.0] }\n'
+    )
+    base = ["judge", "SrTiO3.cif", "--predictor", weights, "--device", "cpu"]
+    assert run([*base, "--rules", "rules.toml"]) == 0
+    row = rows(capsys.readouterr().out)[0]
+    assert (row["rules"], row["rule_broken"], row["success"]) == ("True", "", "True")
+    assert run([*base, "--rules", "rules.toml", "--site", "A=K"]) == 0
+    row = rows(capsys.readouterr().out)[0]
+    assert (row["rules"], row["success"]) == ("False", "False")
+    assert row["rule_broken"] == "sites.A = K: there is Sr"
+    assert run([*base, "--forbid", "no-toxic", "--count", "O=4"]) == 0
+    assert rows(capsys.readouterr().out)[0]["rule_broken"] == "counts.O = 4: there are 3"
+
+
 def test_predict_writes_csv(here, weights, capsys):
     assert run(["predict", "SrTiO3.cif", "--predictor", weights, "--device", "cpu"]) == 0
     text = capsys.readouterr().out
@@ -352,7 +368,7 @@ def test_a_bug_keeps_its_traceback(here, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", ["design", "judge", "predict", "train", "predictors", "templates"]
+    "command", ["design", "judge", "predict", "train", "predictors", "templates", "resume"]
 )
 def test_help_holds_an_example_that_parses(command, capsys):
     assert run([command, "--help"]) == 0

@@ -13,7 +13,15 @@ from smoacs.chemistry import PRESETS
 from smoacs.templates import template_rows
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/constraints.md", "docs/templates.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/constraints.md",
+    "docs/learning.md",
+    "docs/results.md",
+    "docs/search.md",
+    "docs/templates.md",
+)
 BLOCK = re.compile(r"(?:<!-- (no-run|slow) -->\n)?^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -31,7 +39,14 @@ def _examples(name, mark):
     ("name", "mark"),
     [
         ("CONTRIBUTING.md", None),
+        ("docs/concepts/soft_crystals.md", None),
         ("docs/constraints.md", None),
+        ("docs/howto/large_cells.md", None),
+        ("docs/howto/own_seed.md", None),
+        ("docs/howto/targets.md", None),
+        ("docs/predictors.md", None),
+        ("docs/results.md", None),
+        ("docs/search.md", None),
         ("docs/templates.md", None),
         pytest.param("README.md", "slow", marks=pytest.mark.slow),
     ],
@@ -91,3 +106,12 @@ def test_links_to_files_lead_somewhere(name):
     links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text("utf-8"))
     assert links
     assert [link for link in links if not (ROOT / name).parent.joinpath(link).exists()] == []
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(p.read_text("utf-8") for p in (ROOT / "docs/reference").glob("*.md"))
+    named = {
+        name.rpartition(".")[2]
+        for name in re.findall(r"^\.\. auto\w+:: ([\w.]+)", pages, re.MULTILINE)
+    }
+    assert set(smoacs.__all__) - named == set()

@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from smoacs.crystals import Crystals, NeighborList, neighbor_list
     from smoacs.errors import InputError, MissingExtraError, ResourceError, SmoacsError
+    from smoacs.export import export_designs
+    from smoacs.function_targets import FunctionTarget
     from smoacs.judging import judge
+    from smoacs.learning import Learned, learn
     from smoacs.predictors import CombinedPredictor, Predictor, evaluate, load_predictor
-    from smoacs.runs import DesignRun, design, run_design, save_run
+    from smoacs.relaxation import Relaxed, relax_structures
+    from smoacs.runs import (
+        CheckedRun,
+        DesignRun,
+        check,
+        design,
+        read_run,
+        resume,
+        run_design,
+        save_run,
+    )
     from smoacs.search import DesignConfig, DesignResult
     from smoacs.targets import Target
     from smoacs.templates import Template, build_template, from_structure, perovskite
@@ -19,9 +32,22 @@ if TYPE_CHECKING:
 _HOMES = {
     "crystals": ("Crystals", "NeighborList", "neighbor_list"),
     "errors": ("InputError", "MissingExtraError", "ResourceError", "SmoacsError"),
+    "function_targets": ("FunctionTarget",),
+    "export": ("export_designs",),
     "judging": ("judge",),
+    "learning": ("Learned", "learn"),
     "predictors": ("CombinedPredictor", "Predictor", "evaluate", "load_predictor"),
-    "runs": ("DesignRun", "design", "run_design", "save_run"),
+    "relaxation": ("Relaxed", "relax_structures"),
+    "runs": (
+        "CheckedRun",
+        "DesignRun",
+        "check",
+        "design",
+        "resume",
+        "read_run",
+        "run_design",
+        "save_run",
+    ),
     "search": ("DesignConfig", "DesignResult"),
     "targets": ("Target",),
     "templates": ("Template", "build_template", "from_structure", "perovskite"),
@@ -29,27 +55,37 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CheckedRun",
     "CombinedPredictor",
     "Crystals",
     "DesignConfig",
     "DesignResult",
     "DesignRun",
+    "FunctionTarget",
     "InputError",
+    "Learned",
     "MissingExtraError",
     "NeighborList",
     "Predictor",
+    "Relaxed",
     "ResourceError",
     "SmoacsError",
     "Target",
     "Template",
     "build_template",
+    "check",
     "design",
     "evaluate",
+    "export_designs",
     "from_structure",
     "judge",
+    "learn",
     "load_predictor",
     "neighbor_list",
     "perovskite",
+    "read_run",
+    "relax_structures",
+    "resume",
     "run_design",
     "save_run",
 ]

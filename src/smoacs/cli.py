@@ -4,25 +4,30 @@ Everything heavy (torch, pymatgen) is imported by the command that needs it.
 """
 
 import errno
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from smoacs.errors import InputError, ResourceError, SmoacsError
+from smoacs.commands.check import check, check_and_tell
+from smoacs.commands.export import export
+from smoacs.commands.learn import learn
+from smoacs.commands.measure import measure_of
+from smoacs.commands.outcome import EXIT_INTERRUPTED, progress_bar, tell_results
+from smoacs.commands.relax import relax
+from smoacs.commands.report import report
+from smoacs.commands.resume import resume
+from smoacs.commands.show import show
+from smoacs.errors import InputError, ResourceError, SmoacsError, is_out_of_memory
 
 if TYPE_CHECKING:
-    from smoacs.search import DesignConfig, ProgressEvent
+    from smoacs.search import DesignConfig
 
-EXIT_NO_SUCCESS = 1
 EXIT_INPUT = 2
 EXIT_RESOURCES = 3
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -54,7 +59,37 @@ Files = Annotated[
         metavar="FILE", help="CIF, POSCAR, extxyz (many frames) and other structure files."
     ),
 ]
+Conservative = Annotated[
+    float | None,
+    typer.Option(
+        help="Standard deviations of the prediction by which targets must hold on the worse "
+        "side [0]."
+    ),
+]
 PredictorName = Annotated[str | None, typer.Option("--predictor", help=_PREDICTOR_HELP)]
+Elements = Annotated[str | None, typer.Option(help='The only elements to use, such as "K,Mg,F".')]
+Forbidden = Annotated[
+    str | None,
+    typer.Option("--forbid", help='Elements not to use, such as "Pb,Cd" or "no-toxic".'),
+]
+Sites = Annotated[
+    list[str] | None,
+    typer.Option("--site", help='The only elements of a kind of site, such as "A=K,Rb"; repeat.'),
+]
+Required = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require", help='Element that must occur, such as Li, or "B=Fe" at a site; repeat.'
+    ),
+]
+Counts = Annotated[
+    list[str] | None,
+    typer.Option("--count", help='Number of atoms of an element, such as "Li=2"; repeat.'),
+]
+MaxElements = Annotated[
+    list[str] | None,
+    typer.Option(help='Most elements at a kind of site, such as "A=1", or "all=4"; repeat.'),
+]
 CsvFile = Annotated[
     Path | None, typer.Option("--out", help="CSV file; standard output if left out.")
 ]
@@ -105,6 +140,20 @@ def design(
         int | None, typer.Option(help="Cells along each axis; 3 for 3×3×3 [1].")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="default or paper [default].")] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            help="gradient, exhaustive (every composition), or auto: exhaustive where it fits into "
+            "the budget of candidates times steps [gradient]."
+        ),
+    ] = None,
+    pareto: Annotated[
+        bool | None,
+        typer.Option(
+            "--pareto/--no-pareto",
+            help="Spread along the front of targets to maximize or minimize [if two or more].",
+        ),
+    ] = None,
     at_rest: Annotated[
         bool | None,
         typer.Option(
@@ -112,30 +161,45 @@ def design(
             help="Only crystals at a minimum of the predicted energy [any lattice].",
         ),
     ] = None,
+    conservative: Conservative = None,
     predictor: PredictorName = None,
-    elements: Annotated[
-        str | None, typer.Option(help='The only elements to use, such as "K,Mg,F".')
-    ] = None,
-    forbid: Annotated[
-        str | None, typer.Option(help='Elements not to use, such as "Pb,Cd" or "no-toxic".')
-    ] = None,
-    site: Annotated[
-        list[str] | None,
-        typer.Option(help='The only elements of a kind of site, such as "A=K,Rb"; repeat.'),
-    ] = None,
+    elements: Elements = None,
+    forbid: Forbidden = None,
+    site: Sites = None,
+    require: Required = None,
+    count: Counts = None,
+    max_elements: MaxElements = None,
     device: Annotated[str | None, typer.Option(help=_DEVICE_HELP)] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Candidates worked on at the same time [automatic].")
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="ASE database that gets the results, too: postgresql://user@host/name or a "
+            ".db file."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
+    check_designs: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Relax the successes by CHGNet at the end, as `smoacs check` does."
+        ),
+    ] = False,
 ) -> None:
     """Design crystals and write a run directory.
 
-    Exit code 1 if no candidate succeeds (the results are written all the same).
+    Exit code 1 if no candidate succeeds, or with --check none survives (the results are written
+    all the same).
     """
-    from smoacs.runs import check_run_directory, execute, summary_text
+    from smoacs.runs import check_run_directory, execute
 
     check_run_directory(out, force=force)
+    if check_designs:
+        from smoacs.checking import CheckSettings, load_potential
+
+        load_potential()  # what is not installed is better known before the work begins
     changes = {
         "targets": tuple(target) if target else None,
         "n": n,
@@ -143,26 +207,48 @@ def design(
         "seed": seed,
         "repeat": repeat,
         "preset": preset,
+        "search": search,
+        "pareto": pareto,
         "at_rest": at_rest,
+        "conservative": conservative,
         "predictor": predictor,
         "elements": elements,
         "forbidden": forbid,
         "sites": site or None,
+        "required": require or None,
+        "counts": count or None,
+        "max_elements": max_elements or None,
         "device": device,
         "batch_size": batch_size,
+        "database": database,
     }
     config = _design_config(source, {k: v for k, v in changes.items() if v is not None})
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         execute(config, out, force=force, progress=progress)
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    typer.echo(summary_text(summary, out))
-    if not summary["success_rate"]:
-        raise typer.Exit(EXIT_NO_SUCCESS)
+    code = tell_results(out)
+    if check_designs and not code:
+        code = check_and_tell(out, CheckSettings())
+    if code:
+        raise typer.Exit(code)
+
+
+app.command(epilog=_example("smoacs resume run1"))(resume)
+app.command(epilog=_example("smoacs relax SrTiO3.cif POSCAR --out relaxed"))(relax)
+app.command(epilog=_example("smoacs report run1"))(report)
+app.command(epilog=_example("smoacs show run1", "smoacs show run1 3"))(show)
+app.command(epilog=_example("smoacs learn learn.toml --rounds 3 --per-round 24 --workers 2"))(learn)
+app.command(epilog=_example("smoacs check run1", "smoacs check run1 --dft gpaw --random 5"))(check)
+app.command(
+    epilog=_example(
+        "smoacs export run1 --to vasp", "smoacs export run1 --to cif --id 1,2 --out best"
+    )
+)(export)
 
 
 @app.command(
     epilog=_example(
-        'smoacs judge run1/structures/*.cif -t "band_gap = 2.5 +- 0.2" --template perovskite'
+        'smoacs judge run1/structures/*.cif -t "band_gap = 2.5 +- 0.2" --template perovskite',
+        "smoacs judge run1/structures/*.cif --rules run1/config.toml",
     )
 )
 def judge(
@@ -173,11 +259,27 @@ def judge(
         str | None,
         typer.Option(help="Kind of crystal to be kept: a template name or a structure file."),
     ] = None,
-    repeat: Annotated[int, typer.Option(help="Cells of the template along each axis.")] = 1,
+    repeat: Annotated[
+        int | None, typer.Option(help="Cells of the template along each axis [1].")
+    ] = None,
     predictor: PredictorName = None,
     at_rest: Annotated[
         bool, typer.Option("--at-rest", help="Crystals must be at rest, too.")
     ] = False,
+    conservative: Conservative = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file, such as config.toml of a run, whose template must be kept and whose "
+            "constraints must hold."
+        ),
+    ] = None,
+    elements: Elements = None,
+    forbid: Forbidden = None,
+    site: Sites = None,
+    require: Required = None,
+    count: Counts = None,
+    max_elements: MaxElements = None,
     device: Annotated[str, typer.Option(help=_DEVICE_HELP)] = "auto",
     out: CsvFile = None,
 ) -> None:
@@ -189,21 +291,33 @@ def judge(
     from smoacs.predictors import load_predictor
     from smoacs.runs import check_file, csv_text, read_structures
     from smoacs.targets import Target
-    from smoacs.templates import build_template
 
     if out is not None:
         check_file(out)
     targets = [Target.parse(text) for text in target or ()]
-    kind = None if template is None else build_template(template, repeat=repeat)
+    asked = {
+        "template": template,
+        "repeat": repeat,
+        "elements": elements,
+        "forbidden": forbid,
+        "sites": site,
+        "required": require,
+        "counts": count,
+        "max_elements": max_elements,
+    }
+    measure = measure_of(rules, {k: v for k, v in asked.items() if v not in (None, [])})
     named = read_structures(files)
     loaded = load_predictor(predictor, device=device)
     table = judge_structures(
         [item.structure for item in named],
         targets,
         predictor=loaded,
-        template=kind,
+        template=measure.template,
         known_formulas=known_formulas(loaded),
         must_rest=at_rest,
+        conservative=conservative or 0.0,
+        table_of_states=measure.table_of_states,
+        rules=measure.rules,
     )
     origin = pd.DataFrame({"file": [i.file for i in named], "index": [i.index for i in named]})
     _emit(csv_text(pd.concat([origin, table], axis=1)), out)
@@ -224,7 +338,12 @@ def predict(
     """
     import pandas as pd
 
-    from smoacs.judging import evaluate_structures, reduced_formula
+    from smoacs.judging import (
+        domain_note,
+        evaluate_domain,
+        evaluate_structures,
+        reduced_formula,
+    )
     from smoacs.predictors import load_predictor
     from smoacs.runs import check_file, csv_text, read_structures
 
@@ -232,14 +351,21 @@ def predict(
         check_file(out)
     named = read_structures(files)
     structures = [item.structure for item in named]
+    loaded = load_predictor(predictor, device=device)
     table = pd.DataFrame(
         {
             "file": [item.file for item in named],
             "index": [item.index for item in named],
             "formula": [reduced_formula(structure) for structure in structures],
-            **evaluate_structures(structures, load_predictor(predictor, device=device)),
+            **evaluate_structures(structures, loaded),
         }
     )
+    domain = evaluate_domain(structures, loaded)
+    if domain is not None:
+        table["in_domain"], table["domain_warning"] = domain
+        note = domain_note(domain[1])
+        if note is not None:
+            typer.echo(f"smoacs: warning: {note}", err=True)
     _emit(csv_text(table), out)
 
 
@@ -327,22 +453,13 @@ def _failure(error: Exception) -> tuple[int, str] | None:
     elif isinstance(error, SmoacsError):
         resources = isinstance(error, ResourceError)
         failure = EXIT_RESOURCES if resources else EXIT_INPUT, str(error)
-    elif _is_out_of_memory(error):
+    elif is_out_of_memory(error):
         failure = EXIT_RESOURCES, "out of memory; try fewer candidates at a time (--batch-size)"
     elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         failure = EXIT_RESOURCES, f"the disk is full ({error.filename or 'while writing'})"
     elif isinstance(error, OSError) and error.filename:
         failure = EXIT_INPUT, f"{error.filename}: {error.strerror}"
     return failure
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _design_config(source: str, changes: Mapping[str, object]) -> "DesignConfig":
@@ -362,34 +479,3 @@ def _emit(text: str, out: Path | None) -> None:
         typer.echo(text, nl=False)
     else:
         write_file(out, text)
-
-
-@contextmanager
-def _progress_bar() -> "Iterator[Callable[[ProgressEvent], None] | None]":
-    """Give a callback that moves a progress bar; None where nobody watches."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TextColumn("success {task.fields[success]:.0%}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=None, success=0.0)
-
-        def show(event: "ProgressEvent") -> None:
-            bar.update(
-                task,
-                description=event.stage,
-                completed=event.step,
-                total=event.n_steps,
-                success=event.success_rate,
-            )
-
-        yield show

@@ -1,5 +1,7 @@
 """Exceptions of the package; the command line maps each to its exit code."""
 
+import sys
+
 
 class SmoacsError(Exception):
     """Root of everything that the package raises on purpose."""
@@ -15,3 +17,14 @@ class ResourceError(SmoacsError):
 
 class MissingExtraError(InputError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error, of Python or of torch, says that memory ran out."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        return True
+    texts = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)

@@ -15,8 +15,10 @@ from smoacs.search import DesignConfig
 
 FILES = [
     "config.toml",
+    "designs.db",
     "history.parquet",
     "history.png",
+    "report.html",
     "results.csv",
     "structures",
     "structures.extxyz",

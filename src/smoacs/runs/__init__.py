@@ -1,25 +1,48 @@
 """Runs on disk: reading structures, and writing everything that a run leaves behind."""
 
-from smoacs.runs.directory import check_file, check_run_directory, run_directory, write_file
-from smoacs.runs.execute import DesignRun, design, execute, run_design
+from smoacs.runs.checked import checks_text
+from smoacs.runs.checks import CheckedRun, CheckProgress, check, run_checks
+from smoacs.runs.database import add_to_database, check_database
+from smoacs.runs.directory import (
+    check_file,
+    check_run_directory,
+    resume_command,
+    run_directory,
+    write_file,
+)
+from smoacs.runs.execute import DesignRun, design, execute, resume, run_design
 from smoacs.runs.listing import predictor_rows
+from smoacs.runs.page import write_report
 from smoacs.runs.reading import NamedStructure, read_structures
 from smoacs.runs.save import save_run
+from smoacs.runs.saved import SavedRun, read_run
 from smoacs.runs.tables import csv_text, summary_text
 
 __all__ = [
+    "CheckProgress",
+    "CheckedRun",
     "DesignRun",
     "NamedStructure",
+    "SavedRun",
+    "add_to_database",
+    "check",
+    "check_database",
     "check_file",
     "check_run_directory",
+    "checks_text",
     "csv_text",
     "design",
     "execute",
     "predictor_rows",
+    "read_run",
     "read_structures",
+    "resume",
+    "resume_command",
+    "run_checks",
     "run_design",
     "run_directory",
     "save_run",
     "summary_text",
     "write_file",
+    "write_report",
 ]

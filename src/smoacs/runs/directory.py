@@ -1,10 +1,12 @@
 """A run directory: there as a whole or not at all.
 
-Everything is written to a hidden folder beside the final one, which is renamed at the end.
+Everything is written to a hidden folder beside the final one, which is renamed at the end. While a
+design goes on, another hidden folder keeps what it takes to go on (see `checkpoint`).
 """
 
 import errno
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,10 +16,13 @@ from smoacs.errors import InputError, ResourceError
 
 RUN_FILES = frozenset(
     {
+        "checks",
         "config.toml",
+        "decorations.csv",
         "designs.db",
         "history.parquet",
         "history.png",
+        "relaxed.extxyz",
         "report.html",
         "results.csv",
         "structures",
@@ -35,7 +40,7 @@ def check_run_directory(out: str | Path, *, force: bool) -> None:
 
     Args:
         out: The folder; it need not exist, but its parent must.
-        force: Whether an existing run may be replaced.
+        force: Whether an existing run may be replaced, finished or not.
 
     Raises:
         InputError: It is a file, holds a run (without force) or other files, its parent is
@@ -43,7 +48,12 @@ def check_run_directory(out: str | Path, *, force: bool) -> None:
         ResourceError: The disk is full.
     """
     out = Path(out).resolve()
-    _check_contents(out, force=force)
+    if not force and is_unfinished(out):
+        raise InputError(
+            f"{out} is a run that is not finished; go on with it ({resume_command(out)}), choose "
+            "another folder or replace it (--force)"
+        )
+    check_contents(out, force=force)
     _make_sibling(out).rmdir()
 
 
@@ -62,7 +72,7 @@ def run_directory(out: str | Path, *, force: bool) -> Iterator[Path]:
         ResourceError: The disk is full.
     """
     out = Path(out).resolve()
-    _check_contents(out, force=force)
+    check_contents(out, force=force)
     temporary = _make_sibling(out)
     try:
         yield temporary
@@ -75,7 +85,34 @@ def run_directory(out: str | Path, *, force: bool) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_contents(out: Path, *, force: bool) -> None:
+def unfinished_folder(out: Path) -> Path:
+    """Where the run whose final folder is `out` keeps what it takes to go on."""
+    return out.with_name(f".{out.name}.partial")
+
+
+def is_unfinished(out: Path) -> bool:
+    """Whether there is a run to go on with, or one that only has to be moved to its place."""
+    folder = unfinished_folder(out)
+    return (folder / "config.toml").is_file() or (folder / "result").is_dir()
+
+
+def resume_command(out: str | Path) -> str:
+    """What to type to go on with a run."""
+    return f"smoacs resume {shlex.quote(str(out))}"
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that a disk or a quota is full."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def check_contents(out: Path, *, force: bool) -> None:
+    """Check that nothing is at `out`, or with `force` at most a run.
+
+    Raises:
+        InputError: It is a file, holds a run (without force) or other files, or its parent is
+            missing.
+    """
     if not out.parent.is_dir():
         raise InputError(f"{out}: its parent folder does not exist; make it: mkdir -p {out.parent}")
     if not out.exists():

@@ -1,19 +1,33 @@
 """One run from settings to judged crystals, and on to a run directory."""
 
 import dataclasses
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 from pymatgen.core import Structure
 
-from smoacs.judging import judge, known_formulas
+from smoacs.errors import InputError, ResourceError, is_out_of_memory
+from smoacs.function_targets import FunctionTarget, with_functions
+from smoacs.judging import RuleCheck, Rules, domain_note, judge, known_formulas
 from smoacs.predictors import Predictor, load_predictor
-from smoacs.runs.directory import check_run_directory
+from smoacs.runs.checkpoint import Checkpoints, Unfinished, begin_run, reopen_run
+from smoacs.runs.database import add_to_database, check_database
+from smoacs.runs.directory import is_disk_full, resume_command
+from smoacs.runs.interrupt import soft_interrupt
 from smoacs.runs.save import save_run
 from smoacs.search import DesignConfig, DesignResult, ProgressCallback, run_search
+from smoacs.search.state import Keeper
 from smoacs.targets import Target
+from smoacs.templates import build_template
+
+log = logging.getLogger(__name__)
+
+_IN_MEMORY = "structures in memory"
+"""The setting `template` of a design whose seeds are no file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,19 +58,36 @@ class DesignRun:
 
 
 def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
-    template: str = "perovskite",
+    template: str | Structure | Sequence[Structure] = "perovskite",
     *,
-    targets: Sequence[str | Target],
+    targets: Sequence[str | Target | FunctionTarget],
     repeat: int = 1,
     n: int = 256,
     steps: int = 200,
     seed: int = 0,
     preset: str = "default",
+    search: str = "gradient",
+    pareto: bool | None = None,
     at_rest: bool = False,
+    conservative: float = 0.0,
     predictor: str | Predictor | None = None,
     elements: str | Sequence[str] | None = None,
     forbidden: str | Sequence[str] = (),
     sites: Mapping[str, str | Sequence[str]] | None = None,
+    required: str | Sequence[str] = (),
+    counts: Mapping[str, int] | None = None,
+    same: str | Sequence[str] = (),
+    max_elements: Mapping[str, int] | None = None,
+    ratios: Mapping[str, Mapping[str, float]] | None = None,
+    oxidation_table: str = "common",
+    oxidation_states: Mapping[str, int | Sequence[int]] | None = None,
+    site_charges: Mapping[str, int | Sequence[int]] | None = None,
+    lattice: Mapping[str, float | tuple[float, float]] | None = None,
+    symmetry: str = "free",
+    frozen: str | Sequence[str] = (),
+    max_displacement: Mapping[str, float] | None = None,
+    min_distance: float | None = None,
+    distance_radii: str = "covalent",
     device: str = "auto",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -64,20 +95,42 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     """Design crystals that meet several targets at once, and judge them.
 
     Args:
-        template: A name such as "perovskite" or "rutile", or a structure file.
+        template: A name such as "perovskite" or "rutile", a structure file, or seeds: a folder of
+            structure files, an extxyz file, a Parquet or CSV table, or structures in memory.
         targets: Such as "band_gap = 2.5 ± 0.2", "formation_energy < -0.5" or
-            "0.8 <= tolerance_factor <= 1.0".
+            "0.8 <= tolerance_factor <= 1.0"; a `FunctionTarget` is about what your own function
+            gives.
         repeat: Cells of the template along each axis.
         n: Candidates.
         steps: Optimisation steps.
         seed: Of all random numbers; the same seed gives the same crystals on the same device.
         preset: "default", or "paper" for the published settings.
+        search: "gradient", "exhaustive" for every composition, or "auto": exhaustive where that
+            fits into `n` times `steps` predictor calls.
+        pareto: Whether candidates spread along the front of targets to maximise or minimise; None
+            if there are two or more.
         at_rest: Whether lattice and coordinates must be at a minimum of the predicted energy.
+        conservative: Standard deviations of the prediction by which every target must hold on
+            the worse side; 0 takes the predictions as they are.
         predictor: A name, a weights file, or an object in memory; the built-in one if None.
         elements: The only elements to use, such as "K Mg F"; "!Pb" and presets such as
             "no-toxic" take away.
         forbidden: Elements or presets never to use.
         sites: The only elements to use at a kind of site, such as {"A": "K Rb", "X[0]": "O"}.
+        required: Elements that must occur, anywhere ("Li") or at a kind of site ("B=Fe").
+        counts: Number of atoms of elements in the cell, such as {"Li": 2}.
+        same: Groups of sites that hold the same element, such as "X" or "X[0] X[1]".
+        max_elements: Most different elements at a kind of site, or in "all" of the cell.
+        ratios: Ratios of elements at a kind of site, such as {"A": {"K": 0.75, "Na": 0.25}}.
+        oxidation_table: "common" or "smact".
+        oxidation_states: Oxidation numbers of some elements, instead of the table's.
+        site_charges: Oxidation numbers that a kind of site may take, such as {"B": [2, 3]}.
+        lattice: Values or ranges of a, b, c (Å) and alpha, beta, gamma (degrees) of the whole cell.
+        symmetry: What stays of the template's symmetry: "free", "lattice" or "space-group".
+        frozen: Kinds of sites whose fractional coordinates do not move.
+        max_displacement: How far the fractional coordinates of a kind of site may go.
+        min_distance: Shortest distance of two atoms, as a share of the sum of their radii.
+        distance_radii: Which radii, "covalent" or "ionic".
         device: "auto" or a torch device.
         batch_size: Candidates evaluated together at most.
         progress: Called after every step.
@@ -88,24 +141,53 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     named = predictor if isinstance(predictor, str) else None
     config = DesignConfig.from_mapping(
         {
-            "template": template,
+            "template": template if isinstance(template, str) else _IN_MEMORY,
             "targets": tuple(str(target) for target in targets),
+            "functions": tuple(
+                dict.fromkeys(t.name for t in targets if isinstance(t, FunctionTarget))
+            ),
             "repeat": repeat,
             "n": n,
             "steps": steps,
             "seed": seed,
             "preset": preset,
+            "search": search,
+            "pareto": pareto,
             "at_rest": at_rest,
+            "conservative": conservative,
             "predictor": named,
             "elements": elements,
             "forbidden": forbidden,
             "sites": sites or {},
+            "required": required,
+            "counts": counts or {},
+            "same": same,
+            "max_elements": max_elements or {},
+            "ratios": ratios or {},
+            "oxidation_table": oxidation_table,
+            "oxidation_states": oxidation_states or {},
+            "site_charges": site_charges or {},
+            "lattice": lattice or {},
+            "symmetry": symmetry,
+            "frozen": frozen,
+            "max_displacement": max_displacement or {},
+            "min_distance": min_distance,
+            "distance_radii": distance_radii,
             "device": device,
             "batch_size": batch_size,
         }
     )
     in_memory = None if predictor is None or isinstance(predictor, str) else predictor
-    return run_design(config, predictor=in_memory, progress=progress)
+    if config.functions:
+        base = load_predictor(named, device=device) if in_memory is None else in_memory
+        in_memory = with_functions(base, targets)
+    seeds = [template] if isinstance(template, Structure) else template
+    return run_design(
+        config,
+        predictor=in_memory,
+        progress=progress,
+        seeds=None if isinstance(seeds, str) else seeds,
+    )
 
 
 def run_design(
@@ -113,6 +195,8 @@ def run_design(
     *,
     predictor: Predictor | None = None,
     progress: ProgressCallback | None = None,
+    keeper: Keeper | None = None,
+    seeds: Sequence[Structure] | None = None,
 ) -> DesignRun:
     """Design and judge.
 
@@ -120,6 +204,8 @@ def run_design(
         config: What to design.
         predictor: A predictor in memory, instead of the one that `config` names.
         progress: Called after every step.
+        keeper: Keeps the state of the search; see `run_search`.
+        seeds: Crystals in memory to start from, instead of what `config.template` names.
 
     Raises:
         InputError: A setting or file is wrong.
@@ -127,19 +213,42 @@ def run_design(
     started = time.perf_counter()
     if predictor is None:
         predictor = load_predictor(config.predictor, device=config.device)
-    result = run_search(config, predictor=predictor, progress=progress)
+    loading = time.perf_counter() - started
+    result = run_search(config, predictor=predictor, progress=progress, keeper=keeper, seeds=seeds)
+    for reason in result.skipped_seeds:
+        log.warning("seed left out: %s", reason)
     before = time.perf_counter()
     table = judge(
         result.structures,
         config.parsed_targets(),
         predictor=predictor,
-        template=result.template,
+        template=result.templates or result.template,
         known_formulas=known_formulas(predictor),
         must_rest=config.at_rest,
+        conservative=config.conservative,
+        table_of_states=config.table_of_states(),
+        rules=_rule_checks(config, result),
     )
-    after = time.perf_counter()
-    timings = result.timings | {"judge": after - before, "total": after - started}
+    if result.templates:
+        table.insert(0, "template", [template.name for template in result.templates])
+    successes = table[table["success"]]
+    note = domain_note(list(successes.get("domain_warning", [])))
+    if note is not None:
+        log.warning("%s", note)
+    judging = time.perf_counter() - before
+    total = loading + result.timings["total"] + judging
+    timings = result.timings | {"judge": judging, "total": total}
     return DesignRun(dataclasses.replace(result, timings=timings), table)
+
+
+def _rule_checks(config: DesignConfig, result: DesignResult) -> RuleCheck | list[RuleCheck]:
+    """The judge's check of what was asked for, on templates that no rule has changed."""
+    rules = Rules.from_settings(config.model_dump())
+    if not result.templates:
+        table = config.table_of_states()
+        return RuleCheck(rules, build_template(config.template, repeat=config.repeat, table=table))
+    checks = {id(template): RuleCheck(rules, template) for template in result.originals}
+    return [checks[id(template)] for template in result.originals]
 
 
 def execute(
@@ -147,14 +256,20 @@ def execute(
     out: str | Path,
     *,
     force: bool = False,
+    predictor: Predictor | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Design, judge and save; everything that can be wrong is found before the work begins.
+
+    Checkpoints are kept in a hidden folder beside `out`, so `resume` goes on after a kill. Ctrl-C
+    stops after the step and writes what there is, marked as interrupted; `resume` goes on from
+    there, too.
 
     Args:
         config: What to design.
         out: The run directory; it appears complete or not at all.
         force: Whether an existing run is replaced.
+        predictor: A predictor in memory, instead of the one that `config` names.
         progress: Called after every step.
 
     Returns:
@@ -164,5 +279,95 @@ def execute(
         InputError: A setting, file or folder is wrong.
         ResourceError: Out of memory or disk.
     """
-    check_run_directory(out, force=force)
-    return run_design(config, progress=progress).save(out, force=force)
+    if config.database is not None:
+        check_database(config.database)
+    with begin_run(config, out, force=force) as unfinished:
+        try:
+            with _resumable(out):
+                return _finish(unfinished, config, predictor=predictor, progress=progress)
+        except Exception as error:
+            if not unfinished.state_file.exists() and not isinstance(error, ResourceError):
+                unfinished.remove()  # nothing is lost
+            raise
+
+
+def resume(
+    out: str | Path,
+    *,
+    predictor: Predictor | None = None,
+    progress: ProgressCallback | None = None,
+) -> Path:
+    """Go on with a run that was killed or interrupted, to the results it would have had.
+
+    A run that is complete stays as it is.
+
+    Args:
+        out: The run directory that was asked for, whether it exists by now or not.
+        predictor: The predictor in memory that the run was begun with, if it was.
+        progress: Called after every step.
+
+    Returns:
+        The absolute path of the run directory.
+
+    Raises:
+        InputError: There is no such run, or it was begun with another version of smoacs or of its
+            files.
+        ResourceError: Out of memory or disk.
+    """
+    with reopen_run(out) as unfinished, _resumable(out):
+        if unfinished is not None and not unfinished.result_is_final:
+            config = unfinished.config()
+            return _finish(unfinished, config, predictor=predictor, progress=progress)
+        if unfinished is not None:
+            unfinished.deliver()
+        out = Path(out).resolve()
+        _add_to_database(out, DesignConfig.from_toml(out / "config.toml"))
+        return out
+
+
+def _finish(
+    unfinished: Unfinished,
+    config: DesignConfig,
+    *,
+    predictor: Predictor | None,
+    progress: ProgressCallback | None,
+) -> Path:
+    """Take an unfinished run to its end, or to Ctrl-C."""
+    with soft_interrupt() as interrupt:
+        keeper = Checkpoints(unfinished.state_file, interrupt)
+        run = run_design(config, predictor=predictor, progress=progress, keeper=keeper)
+        run.save(unfinished.result)
+        unfinished.deliver()
+    if not run.result.interrupted:
+        _add_to_database(unfinished.out, config)
+    return unfinished.out
+
+
+def _add_to_database(out: str | Path, config: DesignConfig) -> None:
+    """Add a finished run to the database that the settings name, if they name one."""
+    if config.database is None:
+        return
+    try:
+        add_to_database(out, config.database)
+    except InputError as error:  # the run is there, and resuming it tries again
+        raise ResourceError(f"{out} is finished, but not in the database: {error}") from error
+
+
+@contextmanager
+def _resumable(out: str | Path) -> Iterator[None]:
+    """Say how to go on when Ctrl-C, memory or disk end the work."""
+    advice = f"go on with: {resume_command(out)}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.warning("stopped at once; %s", advice)
+        raise
+    except ResourceError as error:
+        raise ResourceError(f"{error}; {advice}") from error
+    except Exception as error:
+        if is_out_of_memory(error):
+            text = f"out of memory; {advice}, or begin with fewer candidates at a time (batch_size)"
+            raise ResourceError(text) from error
+        if is_disk_full(error):
+            raise ResourceError(f"{out}: the disk is full; {advice}") from error
+        raise

@@ -55,7 +55,10 @@ def _draw(panel: Axes, history: pd.DataFrame, targets: Sequence[Target], name: s
     grouped = finite.groupby("step")[name]
     bands = pd.DataFrame({share: grouped.quantile(share) for share in _SHARES})
     steps = bands.index.to_numpy()
-    panel.plot(steps, bands[0.5], color=_LINE, lw=1.8, label="median of the candidates")
+    marker = "o" if len(steps) == 1 else None  # a line of one point does not show
+    panel.plot(
+        steps, bands[0.5], color=_LINE, lw=1.8, marker=marker, label="median of the candidates"
+    )
     for low, high, alpha in ((0.25, 0.75, 0.25), (0.1, 0.9, 0.15)):
         label = f"{low:.0%} to {high:.0%}"
         panel.fill_between(

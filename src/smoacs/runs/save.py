@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from smoacs.runs.database import run_key, write_designs_db
 from smoacs.runs.directory import run_directory
+from smoacs.runs.page import write_first_report
 from smoacs.runs.plots import plot_history
 from smoacs.runs.structures import write_structures
 from smoacs.runs.tables import csv_text, json_text, rank_table, summarise
@@ -31,10 +33,22 @@ def save_run(result: DesignResult, table: pd.DataFrame, out: str | Path, *, forc
     ranked = rank_table(table.reset_index(drop=True), targets)
     with run_directory(out, force=force) as folder:
         (folder / "config.toml").write_text(result.config.to_toml(), encoding="utf-8")
-        (folder / "results.csv").write_text(csv_text(ranked), encoding="utf-8")
+        results = csv_text(ranked)
+        (folder / "results.csv").write_text(results, encoding="utf-8")
         summary = json_text(summarise(ranked, result))
         (folder / "summary.json").write_text(summary, encoding="utf-8")
         write_structures(folder, ranked, result.structures)
+        write_designs_db(
+            folder,
+            ranked,
+            result.structures,
+            targets=result.config.targets,
+            run_id=run_key(result.config, results),
+        )
+        if result.decorations is not None:
+            everything = csv_text(result.decorations)
+            (folder / "decorations.csv").write_text(everything, encoding="utf-8")
         result.history.to_parquet(folder / "history.parquet", index=False)
         plot_history(result.history, targets, folder / "history.png")
+        write_first_report(folder)
     return Path(out).resolve()

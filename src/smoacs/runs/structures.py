@@ -32,7 +32,8 @@ def write_structures(folder: Path, ranked: pd.DataFrame, structures: list[Struct
         if row["structure_file"]:
             structure = structures[number]
             (folder / row["structure_file"]).write_text(str(CifWriter(structure)), encoding="utf-8")
-            frames.append(_atoms(structure, {str(k): v for k, v in row.items()}))
+            # extxyz has no empty text: the next entry would be read as its value
+            frames.append(_atoms(structure, {str(k): v for k, v in row.items() if v != ""}))
     with (folder / "structures.extxyz").open("w", encoding="utf-8") as file:
         if frames:
             ase.io.write(file, frames, format="extxyz")

@@ -18,14 +18,15 @@ from smoacs.targets import Target
 FLOAT_FORMAT = "%.6f"
 """Digits of every number in results.csv: enough to use, and the same for the same seed."""
 
-_STRUCTURAL_CRITERIA = ("neutral", "template_kept", "at_rest")
+_STRUCTURAL_CRITERIA = ("neutral", "template_kept", "at_rest", "rules")
 
 
 def rank_table(table: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFrame:
     """Sort the judge's table best first and number the rows.
 
-    Successes come first, structures that are not finite last; between them rows that meet more
-    criteria come first, then those with less loss; ties keep their order.
+    Successes come first, those on the front of conflicting targets before others; structures that
+    are not finite come last. Rows that meet more criteria come first, then those with less loss;
+    ties keep their order.
 
     Args:
         table: The judge's table, a row for each candidate.
@@ -42,6 +43,7 @@ def rank_table(table: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFrame:
     keys = pd.DataFrame(
         {
             "failed": ~table["success"],
+            "front": table.get("pareto", 0),
             "broken": ~np.isfinite(table["min_distance"]),
             "missed": -table[criteria(table)].sum(axis=1),
             "loss": np.nan_to_num(loss, nan=np.inf, posinf=np.inf, neginf=np.inf),
@@ -82,6 +84,10 @@ def summarise(ranked: pd.DataFrame, result: DesignResult) -> dict[str, object]:
         "met_rates": {name.removesuffix("_met"): _rate(ranked[name]) for name in criteria(ranked)},
         "neutral_rate": _rate(ranked["neutral"]),
         "non_finite": int((~np.isfinite(ranked["min_distance"])).sum()),
+        "interrupted": result.interrupted,
+        "site_labels": list(result.template.site_labels),
+        "search": dict(result.search),
+        "skipped_seeds": list(result.skipped_seeds),
         "steps": result.steps,
         "predictor_calls": result.predictor_calls,
         "seconds": round(result.timings.get("total", sum(result.timings.values())), 3),
@@ -103,6 +109,7 @@ def summary_text(summary: Mapping[str, Any], out: Path) -> str:
     distinct = summary["unique_success_rate"]
     rates = f"{summary['success_rate']:.1%} of {n} candidates succeed"
     lines = [f"{rates}, with {round(distinct * n)} distinct formulas ({distinct:.1%})"]
+    lines += _completeness(summary)
     width = max(map(len, summary["met_rates"]))
     lines += [f"  {name:<{width}}  {rate:7.1%}" for name, rate in summary["met_rates"].items()]
     if summary["non_finite"]:
@@ -114,6 +121,22 @@ def summary_text(summary: Mapping[str, Any], out: Path) -> str:
     lines.append(f"{summary['seconds']:.1f} s: {times}")
     lines.append(f"results in {out}: results.csv, structures/, summary.json, history.png")
     return "\n".join(lines)
+
+
+def _completeness(summary: Mapping[str, Any]) -> list[str]:
+    """What an exhaustive search went through, and what of it is in the results."""
+    search = summary.get("search", {})
+    if search.get("method") != "exhaustive":
+        return []
+    line = (
+        f"  {search['decorations']:,} decorations, {search['relaxed']:,} relaxed, "
+        f"{search['successes']:,} of them succeed with {search['distinct_successes']:,} formulas"
+    )
+    if search["successes"] > summary["n"]:
+        line += f"; the best {summary['n']} are here, -n {search['successes']} gives all"
+    elif not search["successes"]:
+        line += f"; here are the {summary['n']} nearest misses"
+    return [line]
 
 
 def versions() -> dict[str, str]:

@@ -10,8 +10,7 @@ from torch import Tensor
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.errors import SmoacsError
 from smoacs.predictors.base import Predictor
-from smoacs.predictors.builtin import SPREAD_SUFFIX
-from smoacs.predictors.properties import property_scale
+from smoacs.predictors.properties import SPREAD_SUFFIX, property_scale
 
 
 class PredictorCheckError(SmoacsError, AssertionError):

@@ -1,0 +1,118 @@
+"""`smoacs relax`."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from smoacs.relaxation import Relaxed
+    from smoacs.runs import NamedStructure
+
+
+def relax(
+    *,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE", help="CIF, POSCAR, extxyz (many frames) and other structure files."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; new.")],
+    fmax: Annotated[float, typer.Option(help="Largest force at rest, eV/Å.")] = 0.05,
+    max_steps: Annotated[int, typer.Option(help="Steps after which a structure stops.")] = 300,
+    keep_symmetry: Annotated[
+        bool, typer.Option("--keep-symmetry", help="Keep each structure's space group.")
+    ] = False,
+    predictor: Annotated[
+        str | None,
+        typer.Option(help="One of formation_energy (see `smoacs predictors`) or a weights file."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, or a torch device.")] = "auto",
+) -> None:
+    """Relax cells and positions on the predicted formation energy, all structures at once.
+
+    Writes relaxed.csv (energies, steps, cells), relaxed.extxyz and structures/*.cif. Structures
+    that are not at rest after the last step are written as they are and marked.
+    """
+    from smoacs.predictors import load_predictor
+    from smoacs.relaxation import relax_structures
+    from smoacs.runs import check_run_directory, read_structures
+
+    check_run_directory(out, force=False)
+    named = read_structures(files)
+    loaded = load_predictor(predictor, device=device)
+    with _bar() as progress:
+        relaxed = relax_structures(
+            [item.structure for item in named],
+            loaded,
+            fmax=fmax,
+            max_steps=max_steps,
+            keep_symmetry=keep_symmetry,
+            progress=progress,
+        )
+    _write(out, named, relaxed)
+    done = sum(item.converged for item in relaxed)
+    typer.echo(f"{done} of {len(relaxed)} structures at rest; results in {out}: relaxed.csv")
+
+
+def _write(out: Path, named: "list[NamedStructure]", relaxed: "list[Relaxed]") -> None:
+    import ase.io
+    import pandas as pd
+    from pymatgen.io.ase import AseAtomsAdaptor
+    from pymatgen.io.cif import CifWriter
+
+    from smoacs.judging import reduced_formula
+    from smoacs.runs import csv_text, run_directory
+
+    width = max(4, len(str(len(named))))
+    rows, frames = [], []
+    with run_directory(out, force=False) as folder:
+        (folder / "structures").mkdir()
+        for number, (before, after) in enumerate(zip(named, relaxed, strict=True), start=1):
+            formula = reduced_formula(after.structure)
+            file = f"structures/{number:0{width}d}_{formula}.cif"
+            (folder / file).write_text(str(CifWriter(after.structure)), encoding="utf-8")
+            lattice = after.structure.lattice
+            row = {
+                "file": before.file,
+                "index": before.index,
+                "formula": formula,
+                "converged": after.converged,
+                "steps": after.steps,
+                "formation_energy_before": after.energy_before,
+                "formation_energy": after.energy,
+                "max_force": after.max_force,
+                "volume_change": lattice.volume / before.structure.lattice.volume - 1,
+            }
+            row |= dict(
+                zip(
+                    ("a", "b", "c", "alpha", "beta", "gamma"),
+                    map(float, lattice.parameters),
+                    strict=True,
+                )
+            )
+            rows.append(row | {"structure_file": file})
+            atoms = AseAtomsAdaptor.get_atoms(after.structure)
+            atoms.info = {key: row[key] for key in ("formula", "converged", "formation_energy")}
+            frames.append(atoms)
+        (folder / "relaxed.csv").write_text(csv_text(pd.DataFrame(rows)), encoding="utf-8")
+        ase.io.write(folder / "relaxed.extxyz", frames, format="extxyz")
+
+
+@contextmanager
+def _bar() -> "Iterator[Callable[[int, int], None] | None]":
+    """Give a callback that moves a progress bar; None where nobody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (TextColumn("at rest"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("at rest", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

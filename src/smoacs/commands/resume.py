@@ -1,0 +1,27 @@
+"""`smoacs resume`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smoacs.commands.outcome import progress_bar, tell_results
+
+
+def resume(
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="What --out of `smoacs design` named, there or not."),
+    ],
+) -> None:
+    """Go on with a design that was killed or interrupted.
+
+    It ends with the results that it would have had. A complete run stays as it is.
+    """
+    from smoacs.runs import resume as resume_run
+
+    with progress_bar() as progress:
+        resume_run(out, progress=progress)
+    code = tell_results(out)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,213 @@
+"""The table of a run that gains the columns of its checks, and its files written anew."""
+
+import json
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pandas as pd
+from pymatgen.core import Structure
+
+from smoacs.judging import symbol
+from smoacs.runs.database import DATABASE_FILE, refresh_designs_db
+from smoacs.runs.directory import write_file
+from smoacs.runs.page import write_report
+from smoacs.runs.saved import SavedRun, read_run
+from smoacs.runs.tables import FLOAT_FORMAT, json_text
+
+RELAXED_FILE = "relaxed.extxyz"
+"""The relaxed crystals, by id."""
+
+SUCCESS_CHECKED = "success_checked"
+"""Column: whether a candidate succeeds and survives relaxation; empty where that is not known."""
+
+_SHARES = {
+    "relaxation": ("survives_relaxation", "relaxed_converged"),
+    "chemistry": ("smact_valid", "bvs_agrees"),
+    "novelty": ("known_formula_in_reference", "known_structure"),
+    "phonons": ("dynamically_stable",),
+    "dft": ("confirmed",),
+}
+"""Verdicts of each check that the summary counts."""
+
+_WORDS = {
+    "survives_relaxation": "survive",
+    "relaxed_converged": "come to rest",
+    "smact_valid": "valid by SMACT",
+    "bvs_agrees": "with charges that bond valences confirm",
+    "known_formula_in_reference": "with a known formula",
+    "known_structure": "with a known structure",
+    "dynamically_stable": "dynamically stable",
+}
+
+_FIRST = {
+    "relaxation": "survives_relaxation",
+    "chemistry": "smact_valid",
+    "novelty": "known_formula_in_reference",
+    "phonons": "phonon_failure",
+    "dft": "dft_status",
+}
+"""A column of each check that is filled, or not, for the designs that went through it."""
+
+
+class CheckedTable:
+    """results.csv as text, cell by cell: what the design wrote keeps its digits.
+
+    Columns join by the name of their check. A check with other settings than the last time replaces
+    that check's columns; with the same settings it adds designs.
+    """
+
+    def __init__(self, run: SavedRun) -> None:
+        """Take a run as it was read."""
+        self._path = run.path
+        file = run.path / "results.csv"
+        self._cells = pd.read_csv(file, dtype=str, keep_default_na=False)
+        self._cells.index = pd.Index(self._cells["id"])
+        self._summary = run.summary
+        self.checks: dict[str, Any] = dict(run.summary.get("checks", {}))
+        self._relaxed: dict[str, Structure] = {}
+        self._older_fit = True  # relaxed crystals in the file are of the same settings
+
+    def join(
+        self,
+        check: str,
+        ids: Sequence[str],
+        columns: pd.DataFrame,
+        settings: Mapping[str, object],
+        *,
+        seconds: float = 0.0,
+    ) -> None:
+        """Add what a check found.
+
+        Args:
+            check: Its name.
+            ids: The designs.
+            columns: A row for each of them.
+            settings: What the findings depend on.
+            seconds: How long it took.
+        """
+        plain = json.loads(json.dumps(settings))
+        before = self.checks.get(check, {})
+        if before.get("settings") != plain:
+            gone = [name for name in before.get("columns", ()) if name in self._cells]
+            self._cells = self._cells.drop(columns=gone)
+            if check == "relaxation":
+                self._older_fit = False
+        for name in columns:
+            if name not in self._cells:
+                self._cells[name] = ""
+            texts = [cell_text(value) for value in columns[name]]
+            self._cells.loc[list(ids), name] = np.array(texts, dtype=object)
+        self._judge()
+        self.checks[check] = {
+            "settings": plain,
+            "columns": list(columns.columns),
+            "seconds": round(seconds, 3),
+            **self._counts(check),
+        }
+
+    def keep_relaxed(self, structures: Mapping[str, Structure]) -> None:
+        """Keep relaxed crystals, by id, for `RELAXED_FILE`."""
+        self._relaxed.update(structures)
+
+    def save(self) -> None:
+        """Write the files anew, each as a whole: crystals, table, summary, database, report.
+
+        Raises:
+            InputError: The folder may not be written.
+            ResourceError: The disk is full.
+        """
+        self._save_relaxed()
+        text = self._cells.to_csv(index=False, lineterminator="\n")
+        write_file(self._path / "results.csv", str(text))
+        summary = {**self._summary, "checks": self.checks}
+        write_file(self._path / "summary.json", json_text(summary))
+        if (self._path / DATABASE_FILE).is_file():
+            refresh_designs_db(self._path, read_run(self._path).table)
+        write_report(self._path)
+
+    def _save_relaxed(self) -> None:
+        file = self._path / RELAXED_FILE
+        frames = {}
+        if file.is_file() and self._older_fit:
+            frames = {_id(atoms): atoms for atoms in ase.io.iread(file, index=":")}
+        for name, structure in self._relaxed.items():
+            frames[name] = ase.Atoms(
+                [symbol(species) for species in structure.species],
+                scaled_positions=structure.frac_coords,
+                cell=structure.lattice.matrix,
+                pbc=True,
+                info={"design": f"id-{name}"},
+            )
+        if frames:
+            buffer = StringIO()
+            order = [name for name in self._cells["id"] if name in frames]
+            ase.io.write(buffer, [frames[name] for name in order], format="extxyz")
+            write_file(file, buffer.getvalue())
+
+    def _judge(self) -> None:
+        """Bring the column `success_checked` up to date."""
+        if "survives_relaxation" not in self._cells:
+            return
+        survives = self._cells["survives_relaxation"]
+        success = self._cells["success"] == "True"
+        self._cells[SUCCESS_CHECKED] = survives.where(success, "False")
+
+    def _counts(self, check: str) -> dict[str, object]:
+        """How many designs went through a check, and how many have each of its verdicts."""
+        filled = self._went_through(check)
+        counts: dict[str, object] = {"designs": int(filled.sum())}
+        for name in _SHARES[check]:
+            if name in self._cells:
+                counts[name] = int((self._cells[name] == "True").sum())
+        if check == "dft":
+            counts["failed"] = int((filled & (self._cells["dft_status"] != "ok")).sum())
+        if check == "relaxation":
+            counts["refused"] = int((self._cells["relaxed_failure"] != "").sum())
+            checked = int(((self._cells["success"] == "True") & filled).sum())
+            survivors = int((self._cells[SUCCESS_CHECKED] == "True").sum())
+            counts["survival_rate"] = survivors / checked if checked else 0.0
+        return counts
+
+    def _went_through(self, check: str) -> "pd.Series[bool]":
+        column = self._cells[_FIRST[check]]
+        if check == "phonons":
+            return (column != "") | (self._cells["lowest_frequency"] != "")
+        return column != ""
+
+
+def checks_text(checks: Mapping[str, Any], path: Path) -> str:
+    """Write the few lines that a user wants to see after the checks."""
+    lines = []
+    for name, found in checks.items():
+        verdicts = ", ".join(
+            f"{found[verdict]} {_WORDS.get(verdict, verdict)}"
+            for verdict in (*_SHARES[name], "refused", "failed")
+            if verdict in found and (found[verdict] or verdict not in {"refused", "failed"})
+        )
+        by = found["settings"].get("potential") or found["settings"].get("engine") or ""
+        label = f"{name} ({by})" if by else name
+        n = found["designs"]
+        designs = "1 design" if n == 1 else f"{n} designs"
+        counts = f": {verdicts}" if verdicts else ""
+        lines.append(f"{label}, {designs}{counts} ({found['seconds']:.1f} s)")
+        if name == "dft" and not found["settings"]["confirms"]:
+            lines.append("  the run has no window or bound of band_gap, so nothing to confirm")
+    lines.append(f"columns in {path}: results.csv, report.html")
+    return "\n".join(lines)
+
+
+def cell_text(value: object) -> str:
+    """A value as results.csv has it: fixed digits, empty where missing."""
+    if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
+        return ""
+    if isinstance(value, float | np.floating):
+        return FLOAT_FORMAT % value
+    return str(value)
+
+
+def _id(atoms: ase.Atoms) -> str:
+    return str(atoms.info["design"]).removeprefix("id-")

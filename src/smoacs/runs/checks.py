@@ -1,0 +1,358 @@
+"""Checks of a finished run: what they find joins its table, its summary and its report.
+
+What takes long is kept finding by finding in the folder `checks` of the run, and the files of the
+run are replaced one by one when a check is complete. So a killed check goes on where it was, and a
+run is never half-written.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pymatgen.core import Structure
+
+from smoacs.checking import (
+    MAX_LENGTH_CHANGE,
+    WIDER,
+    CheckPotential,
+    CheckSettings,
+    Reference,
+    RelaxedDesign,
+    chemistry_table,
+    confirmable,
+    dft_table,
+    import_phonopy,
+    load_potential,
+    novelty_table,
+    phonon_table,
+    read_reference,
+    relax_designs,
+    survival_table,
+)
+from smoacs.dft import DftSettings, LabelProgress, engine_command, label
+from smoacs.errors import InputError
+from smoacs.predictors import Predictor, load_predictor
+from smoacs.runs.checked import CheckedTable
+from smoacs.runs.saved import SavedRun, read_run
+from smoacs.targets import Target
+from smoacs.templates import Template, is_seed_source
+
+CHECKS_FOLDER = "checks"
+"""Folder of a run directory that keeps the findings."""
+
+CheckProgress = Callable[[str, int, int], None]
+"""Told the name of the check, the designs that are done and those in all."""
+
+
+@dataclass(frozen=True)
+class CheckedRun:
+    """A run after its checks.
+
+    Attributes:
+        run: Read back, with all columns.
+        checks: What the summary says of the checks, by the name of the check.
+        ids: The designs that were checked this time.
+    """
+
+    run: SavedRun
+    checks: Mapping[str, Any]
+    ids: tuple[str, ...]
+
+
+@dataclass
+class _Tools:
+    """All that the checks need, loaded before the first begins, so that mistakes show at once."""
+
+    predictor: Predictor
+    potential: CheckPotential | None
+    reference: Reference | None
+    engine: tuple[str, ...] | None
+
+
+def check(  # noqa: PLR0913  (one argument per setting, as on the command line)
+    directory: str | Path,
+    *,
+    potential: str = "chgnet",
+    phonons: bool = False,
+    reference: str | None = None,
+    dft: str | None = None,
+    dft_settings: DftSettings | None = None,
+    dft_tolerance: float = 0.5,
+    dft_relaxed: bool = False,
+    workers: int = 1,
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    predictor: Predictor | None = None,
+    force: bool = False,
+    progress: CheckProgress | None = None,
+) -> CheckedRun:
+    """Check the successes of a run by what took no part in designing them (docs/checks.md).
+
+    Args:
+        directory: A run directory; its results.csv, summary.json, designs.db and report.html gain
+            what is found, and relaxed.extxyz holds the relaxed crystals.
+        potential: Relaxes the designs: "chgnet", "sevennet", "module:factory" of an ASE calculator,
+            or "none".
+        phonons: Whether to look for unstable phonons of the relaxed crystals.
+        reference: File or OPTIMADE address of known compounds.
+        dft: First-principles engine: "gpaw", "vasp", "espresso" or "module:function".
+        dft_settings: Its settings; None for the default.
+        dft_tolerance: eV that a calculated band gap may be off its target.
+        dft_relaxed: Whether first principles see the relaxed crystal instead of the designed one.
+        workers: First-principles calculations at a time.
+        limit: Check only so many distinct successes, the best.
+        sample: Check only so many distinct successes, drawn at random.
+        seed: Of that draw.
+        predictor: The predictor in memory that the run was made with, if it was.
+        force: Whether what was found before is forgotten and found again.
+        progress: Told how far each check is.
+
+    Raises:
+        InputError: The folder is no run, or a setting is wrong.
+        MissingExtraError: A check needs a package that is not installed.
+        ResourceError: The disk is full, or a server does not answer.
+    """
+    settings = CheckSettings(
+        potential=potential,
+        phonons=phonons,
+        reference=reference,
+        dft=dft,
+        dft_settings=dft_settings or DftSettings(),
+        dft_tolerance=dft_tolerance,
+        dft_relaxed=dft_relaxed,
+        workers=workers,
+        limit=limit,
+        sample=sample,
+        seed=seed,
+    )
+    return run_checks(directory, settings, predictor=predictor, force=force, progress=progress)
+
+
+def run_checks(
+    directory: str | Path,
+    settings: CheckSettings,
+    *,
+    predictor: Predictor | None = None,
+    force: bool = False,
+    progress: CheckProgress | None = None,
+) -> CheckedRun:
+    """Check a run as settings say; see `check`."""
+    run = read_run(directory)
+    chosen = choose(run, settings)
+    tools = _prepare(run, settings, chosen, predictor)
+    folder = run.path / CHECKS_FOLDER
+    folder.mkdir(exist_ok=True)
+    if force:
+        _forget(folder, settings)
+    table = CheckedTable(run)
+    _Checks(run, settings, tools, folder, table, progress or _ignore).run(chosen)
+    return CheckedRun(read_run(directory), table.checks, tuple(chosen["id"]))
+
+
+def choose(run: SavedRun, settings: CheckSettings) -> pd.DataFrame:
+    """The rows to check: all successes, or some of those with distinct formulas."""
+    if settings.limit is not None:
+        return run.select(limit=settings.limit)
+    if settings.sample is not None:
+        distinct = run.select()
+        drawn = np.random.default_rng(settings.seed).permutation(len(distinct))
+        return distinct.iloc[np.sort(drawn[: settings.sample])]
+    return run.table[run.table["success"]]
+
+
+def _prepare(
+    run: SavedRun, settings: CheckSettings, chosen: pd.DataFrame, predictor: Predictor | None
+) -> _Tools:
+    if settings.phonons:
+        import_phonopy()
+    engine = None if settings.dft is None else engine_command(settings.dft)
+    reference = None
+    if settings.reference is not None:
+        reference = read_reference(settings.reference, chosen["formula"].tolist())
+    config = run.config
+    return _Tools(
+        predictor=predictor or load_predictor(config.predictor, device=config.device),
+        potential=load_potential(settings.potential) if settings.relaxes else None,
+        reference=reference,
+        engine=engine,
+    )
+
+
+def _templates(
+    run: SavedRun, ids: Sequence[str], predictor: Predictor
+) -> list[Template | None] | None:
+    """The template that each design has to keep; None where seeds were structures in memory."""
+    config = run.config
+    if "template" not in run.table:
+        return [config.resolved_template(predictor.elements)] * len(ids)
+    if not is_seed_source(config.template):
+        return None
+    found = {t.name: t for t in config.resolved_seeds(predictor.elements).templates}
+    names = run.table.set_index("id")["template"].astype(str)
+    return [found.get(names[name]) for name in ids]
+
+
+def _forget(folder: Path, settings: CheckSettings) -> None:
+    """Remove what an earlier check of the kinds asked for has found."""
+    names = []
+    if settings.relaxes:
+        names.append("relaxation.jsonl")
+    if settings.phonons:
+        names.append("phonons.jsonl")
+    if settings.dft is not None:
+        names.append(_labels_name(settings.dft))
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _labels_name(engine: str) -> str:
+    """File of an engine's labels; those of two engines never mix."""
+    return f"dft_{''.join(c if c.isalnum() else '_' for c in engine)}.jsonl"
+
+
+def _ignore(_stage: str, _done: int, _total: int) -> None:
+    pass
+
+
+@dataclass
+class _Checks:
+    """The checks of one call, in order: quick ones on all designs, slow ones on distinct ones."""
+
+    run_read: SavedRun
+    settings: CheckSettings
+    tools: _Tools
+    folder: Path
+    table: CheckedTable
+    progress: CheckProgress
+
+    def run(self, chosen: pd.DataFrame) -> None:
+        """Do all; files are written after each."""
+        structures = self.run_read.structures
+        ids = chosen["id"].tolist()
+        designs = [structures[name] for name in ids]
+        relaxed = self._relax(ids, designs)
+        self._chemistry(ids, designs)
+        if self.tools.reference is not None:
+            self._novelty(ids, designs, self.tools.reference)
+        self.table.save()
+        distinct = chosen["unique"].to_numpy(dtype=bool)
+        self._slow(
+            [name for name, first in zip(ids, distinct, strict=True) if first],
+            [design for design, first in zip(designs, distinct, strict=True) if first],
+            [end for end, first in zip(relaxed, distinct, strict=True) if first],
+        )
+        self.table.save()
+
+    def _slow(
+        self,
+        ids: Sequence[str],
+        designs: Sequence[Structure],
+        relaxed: Sequence[RelaxedDesign | None],
+    ) -> None:
+        ends = [None if item is None else item.structure for item in relaxed]
+        if self.settings.phonons:
+            self._phonons(ids, ends)
+            self.table.save()
+        if self.tools.engine is not None:
+            if self.settings.dft_relaxed:
+                there = [
+                    (name, end) for name, end in zip(ids, ends, strict=True) if end is not None
+                ]
+                ids, designs = [name for name, _ in there], [end for _, end in there]
+            self._dft(ids, designs, self.tools.engine)
+
+    def _relax(
+        self, ids: Sequence[str], designs: Sequence[Structure]
+    ) -> Sequence[RelaxedDesign | None]:
+        potential = self.tools.potential
+        if potential is None:
+            return [None] * len(designs)
+        started = time.perf_counter()
+        relaxed = relax_designs(
+            designs,
+            potential,
+            self.settings.relaxation,
+            cache=self.folder / "relaxation.jsonl",
+            progress=lambda done, total: self.progress("relaxation", done, total),
+        )
+        columns = survival_table(
+            designs,
+            relaxed,
+            targets=self.run_read.targets,
+            predictor=self.tools.predictor,
+            templates=_templates(self.run_read, ids, self.tools.predictor),
+        )
+        named = {
+            "potential": potential.name,
+            **dataclasses.asdict(self.settings.relaxation),
+            "max_length_change": MAX_LENGTH_CHANGE,
+            "window_factor": WIDER,
+        }
+        self.table.join("relaxation", ids, columns, named, seconds=time.perf_counter() - started)
+        self.table.keep_relaxed(
+            {n: r.structure for n, r in zip(ids, relaxed, strict=True) if r.structure is not None}
+        )
+        return relaxed
+
+    def _chemistry(self, ids: Sequence[str], designs: Sequence[Structure]) -> None:
+        started = time.perf_counter()
+        parts = []
+        for number, design in enumerate(designs, start=1):
+            parts.append(chemistry_table([design]))
+            self.progress("chemistry", number, len(designs))
+        columns = pd.concat(parts, ignore_index=True) if parts else chemistry_table([])
+        self.table.join("chemistry", ids, columns, {}, seconds=time.perf_counter() - started)
+
+    def _novelty(
+        self, ids: Sequence[str], designs: Sequence[Structure], reference: Reference
+    ) -> None:
+        columns = novelty_table(designs, reference)
+        self.table.join("novelty", ids, columns, {"reference": reference.source})
+
+    def _phonons(self, ids: Sequence[str], ends: Sequence[Structure | None]) -> None:
+        potential = self.tools.potential
+        if potential is None:
+            raise InputError("phonons need a potential that relaxes; give another than 'none'")
+        started = time.perf_counter()
+        columns = phonon_table(
+            ends,
+            potential,
+            cache=self.folder / "phonons.jsonl",
+            progress=lambda done, total: self.progress("phonons", done, total),
+        )
+        named = {"potential": potential.name}
+        self.table.join("phonons", ids, columns, named, seconds=time.perf_counter() - started)
+
+    def _dft(
+        self, ids: Sequence[str], designs: Sequence[Structure], engine: tuple[str, ...]
+    ) -> None:
+        settings = self.settings
+
+        def tell(state: LabelProgress) -> None:
+            self.progress("DFT", state.done, state.total)
+
+        started = time.perf_counter()
+        labels = label(
+            designs,
+            settings.dft_settings,
+            cache=self.folder / _labels_name(str(settings.dft)),
+            workers=settings.workers,
+            engine=engine,
+            progress=tell,
+        )
+        targets: tuple[Target, ...] = self.run_read.targets
+        columns = dft_table(labels, targets, tolerance=settings.dft_tolerance)
+        named: dict[str, object] = {
+            "engine": settings.dft,
+            "geometry": "relaxed" if settings.dft_relaxed else "designed",
+            "settings": dataclasses.asdict(settings.dft_settings),
+            "tolerance": settings.dft_tolerance,
+            "confirms": [str(target) for target in confirmable(targets)],
+        }
+        self.table.join("dft", ids, columns, named, seconds=time.perf_counter() - started)

@@ -1,0 +1,304 @@
+"""The candidates as an ASE database: designs.db in the run directory, and any other by its URL.
+
+A row for each candidate. ASE's queries test whether a key is there (`success`) or not (`-success`),
+so a verdict is a key of the rows that it is true for, and of no others.
+"""
+
+import errno
+import hashlib
+import importlib.util
+import math
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ase.db
+import numpy as np
+import pandas as pd
+from ase.db.core import convert_str_to_int_float_bool_or_str, reserved_keys
+from ase.db.row import AtomsRow
+from ase.formula import Formula
+from pymatgen.core import Structure
+
+from smoacs.errors import InputError, MissingExtraError
+from smoacs.judging import charges, symbol
+from smoacs.predictors.properties import PROPERTIES
+from smoacs.runs.directory import check_file
+from smoacs.search import DesignConfig
+from smoacs.search.database_address import is_url, without_password
+
+DATABASE_FILE = "designs.db"
+
+_NAMES = {"id": "candidate", "formula": "reduced_formula"}
+_PREFIX = "design_"
+"""Put before names that mean something else to ASE."""
+
+_IN_THE_GEOMETRY = {"n_atoms", "structure_file"}
+
+KeyValues = dict[str, float | int | str | bool]
+
+
+def run_key(config: DesignConfig, results: str) -> str:
+    """Name of a run: the same for the same settings and the same results.
+
+    Args:
+        config: The settings; where the rows go to does not count.
+        results: The text of results.csv as the design wrote it.
+    """
+    settings = config.model_copy(update={"database": None}).to_toml()
+    # The letter keeps a digest of digits from being a number to ASE.
+    return "r" + hashlib.sha256(f"{settings}\n{results}".encode()).hexdigest()[:12]
+
+
+def write_designs_db(
+    folder: Path,
+    ranked: pd.DataFrame,
+    structures: Sequence[Structure],
+    *,
+    targets: Sequence[str],
+    run_id: str,
+) -> None:
+    """Write designs.db, best first.
+
+    Args:
+        folder: The run directory.
+        ranked: The sorted table; its index numbers the structures.
+        structures: The candidates in their own order.
+        targets: What was asked for, kept in each row.
+        run_id: See `run_key`.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    path = folder / DATABASE_FILE
+    with _disk_may_be_full(path), ase.db.connect(path, use_lock_file=False) as database:
+        for number, row in zip(ranked.index, ranked.to_dict("records"), strict=True):
+            named = {str(name): value for name, value in row.items()}
+            structure = structures[number]
+            data = {
+                "targets": list(targets),
+                "row": {name: _plain(value) for name, value in named.items()},
+                "oxidation_states": charges(structure),
+            }
+            database.write(_atoms(structure, named), key_values(named) | {"run_id": run_id}, data)
+        database.metadata = _metadata(list(ranked.columns))
+
+
+def refresh_designs_db(folder: Path, table: pd.DataFrame) -> None:
+    """Bring the keys of designs.db up to a table that has gained columns.
+
+    Args:
+        folder: The run directory.
+        table: All rows of results.csv, in any order.
+
+    Raises:
+        InputError: There is no such database, or it has no row for one of the candidates.
+    """
+    path = folder / DATABASE_FILE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with _disk_may_be_full(path), ase.db.connect(path, use_lock_file=False) as database:
+        rows = {row.candidate: row for row in database.select()}
+        for record in table.to_dict("records"):
+            named = {str(name): value for name, value in record.items()}
+            row = rows.get(int(named["id"]))
+            if row is None:
+                raise InputError(f"{path} has no candidate {named['id']}")
+            data = dict(row.data) | {"row": {name: _plain(value) for name, value in named.items()}}
+            database.write(row, key_values(named) | {"run_id": row.run_id}, data, id=row.id)
+        database.metadata = _metadata(list(table.columns))
+
+
+def check_database(address: str) -> None:
+    """Check that rows can be added to a database; a PostgreSQL one gets its tables.
+
+    Args:
+        address: `postgresql://user@host/name`, or the path of a file that ends in .db.
+
+    Raises:
+        InputError: It is neither, it is no ASE database, or it cannot be reached or written.
+        MissingExtraError: ASE's PostgreSQL backend is not installed.
+    """
+    if not is_url(address):
+        check_file(address)
+        if not Path(address).exists():
+            return
+    with _opened(address) as database:
+        _ = database.metadata  # looks for the tables and, in PostgreSQL, makes them
+
+
+def add_to_database(folder: str | Path, address: str) -> int:
+    """Copy the rows of a run's designs.db to another ASE database.
+
+    Rows of the same run that are there already are replaced, so nothing is there twice. Either
+    all rows arrive or none.
+
+    Args:
+        folder: The run directory.
+        address: As for `check_database`.
+
+    Returns:
+        How many rows were not there before.
+
+    Raises:
+        InputError: The run has no designs.db, or the database cannot be written.
+        MissingExtraError: ASE's PostgreSQL backend is not installed.
+    """
+    path = Path(folder) / DATABASE_FILE
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {folder} is no run directory with a database")
+    rows = list(ase.db.connect(path, use_lock_file=False).select())
+    with _opened(address) as database, database:
+        _lock(database)
+        there = _rows_of(database, {row.run_id for row in rows})
+        for row in rows:
+            database.write(
+                row,
+                row.key_value_pairs,
+                dict(row.data),  # SQLite's own encoding is not PostgreSQL's
+                id=there.get((row.run_id, row.candidate)),
+            )
+    return len(rows) - len(there)
+
+
+def key_values(row: Mapping[str, object]) -> KeyValues:
+    """What ASE can search in a row of the table: numbers, texts, and verdicts that are true."""
+    found: KeyValues = {}
+    for name, value in row.items():
+        if name in _IN_THE_GEOMETRY:
+            continue
+        if name == "id":
+            found[key_name(name)] = int(str(value))
+        elif isinstance(value, bool | np.bool_):
+            if value:
+                found[key_name(name)] = True
+        elif isinstance(value, str):
+            # ASE takes the formulas NaN and InF for numbers; they stay in the row's data.
+            if value and isinstance(convert_str_to_int_float_bool_or_str(value), str):
+                found[key_name(name)] = value
+        elif isinstance(value, int | float | np.number) and math.isfinite(value):
+            found[key_name(name)] = value if isinstance(value, int) else float(value)
+    if not row.get("structure_file", True):
+        found["not_finite"] = True
+    return found
+
+
+def key_name(column: str) -> str:
+    """Name of a column as an ASE key: `band_gap.std` becomes `band_gap_std`.
+
+    Names that mean something to ASE (keys of its own, elements, formulas) get `design_` in front.
+    """
+    if column in _NAMES:
+        return _NAMES[column]
+    key = re.sub(r"\W", "_", column, flags=re.ASCII)
+    taken = key in reserved_keys or hasattr(AtomsRow, key) or key in {"cell", "numbers", "pbc"}
+    if taken or not re.match("[A-Za-z_]", key) or _is_formula(key):
+        return _PREFIX + key
+    return key
+
+
+def _is_formula(text: str) -> bool:
+    try:
+        Formula(text, strict=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _plain(value: object) -> object:
+    """Turn a cell of the table into JSON: numbers that are none become None."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _atoms(structure: Structure, row: Mapping[str, object]) -> ase.Atoms:
+    """Make ASE's atoms, with oxidation states as initial charges; without cell if not finite."""
+    symbols = [symbol(species) for species in structure.species]
+    if not row["structure_file"]:
+        return ase.Atoms(symbols)
+    return ase.Atoms(
+        symbols,
+        scaled_positions=structure.frac_coords,
+        cell=structure.lattice.matrix,
+        pbc=True,
+        charges=charges(structure),
+    )
+
+
+def _metadata(columns: Iterable[str]) -> dict[str, object]:
+    """Words and units for ASE's own views of the database."""
+    described = {
+        key_name(name): [PROPERTIES[name].label, "", PROPERTIES[name].unit.removesuffix("1")]
+        for name in columns
+        if name in PROPERTIES
+    }
+    return {"title": "smoacs designs", "key_descriptions": described}
+
+
+@contextmanager
+def _disk_may_be_full(path: Path) -> Iterator[None]:
+    """Turn SQLite's word for a full disk into everybody else's.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[Any]:
+    """Open a database; whatever it has against us becomes one sentence without password."""
+    if is_url(address) and importlib.util.find_spec("ase_db_backends") is None:
+        raise MissingExtraError(
+            "PostgreSQL needs ASE's database backends, which are not installed: "
+            "pip install 'smoacs[postgresql]'"
+        )
+    shown = without_password(address)
+    try:
+        # ASE's lock of a file waits for ever if a killed process left it; SQLite has its own.
+        yield ase.db.connect(
+            address, type="postgresql" if is_url(address) else "db", use_lock_file=False
+        )
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"{shown} is no ASE database that can be written ({error})") from error
+    except Exception as error:
+        if not type(error).__module__.startswith("psycopg2"):
+            raise
+        reason = " ".join(str(error).split()).replace(address, shown)
+        raise InputError(f"the database {shown} cannot be used: {reason}") from error
+
+
+def _lock(database: Any) -> None:  # noqa: ANN401 - two unrelated classes of ASE
+    """Keep others from writing until the rows stand.
+
+    ASE asks PostgreSQL for the last id that anybody got, so rows of two writers would mix.
+    """
+    _ = database.metadata  # makes the tables
+    if isinstance(database.connection, sqlite3.Connection):
+        database.connection.execute("BEGIN IMMEDIATE")
+    else:
+        # The backend's connection has no rollback, which ASE calls when a write fails.
+        database.connection.rollback = database.connection.con.rollback
+        database.connection.cursor().execute("LOCK TABLE systems IN SHARE ROW EXCLUSIVE MODE")
+
+
+def _rows_of(
+    database: Any,  # noqa: ANN401 - same
+    runs: Iterable[str],
+) -> dict[tuple[str, int], int]:
+    """Ids of the rows of some runs, by run and candidate."""
+    return {
+        (row.run_id, row.candidate): row.id
+        for run in runs
+        for row in database.select([("run_id", "=", run)], include_data=False)
+    }

@@ -1,0 +1,149 @@
+"""A run directory read back: its settings, table and structures."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pymatgen.core import Structure
+
+from smoacs.errors import InputError
+from smoacs.runs.reading import read_structures
+from smoacs.search import DesignConfig
+from smoacs.targets import Target
+
+_TEXT = ("id", "formula", "space_group", "oxidation_states", "structure_file")
+_REASONS = ("domain_warning", "rule_broken")
+"""Text where there is something to say; a table may lack them."""
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What a finished run left behind.
+
+    Attributes:
+        path: The run directory.
+        config: Its settings.
+        table: results.csv, best first; texts that are empty are "", numbers NaN.
+        summary: summary.json.
+    """
+
+    path: Path
+    config: DesignConfig
+    table: pd.DataFrame
+    summary: dict[str, Any]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What was asked for."""
+        return self.config.parsed_targets()
+
+    @cached_property
+    def structures(self) -> dict[str, Structure]:
+        """The crystals by id, with oxidation states; those that are not finite are left out.
+
+        Raises:
+            InputError: The file is damaged or does not belong to the table.
+        """
+        file = self.path / "structures.extxyz"
+        ids = self.table["id"][self.table["structure_file"] != ""].tolist()
+        structures = [item.structure for item in read_structures([file])] if ids else []
+        formulas = self.table.set_index("id")["formula"]
+        if [formulas[name] for name in ids] != [s.reduced_formula for s in structures]:
+            raise InputError(
+                f"{file} does not hold the crystals of results.csv; write the run again"
+            )
+        return dict(zip(ids, structures, strict=True))
+
+    def row(self, number: int | str) -> "pd.Series[Any]":
+        """The row of a candidate.
+
+        Args:
+            number: Its id, with or without the zeros in front.
+
+        Raises:
+            InputError: There is no such candidate.
+        """
+        found = self.table[self.table["id"].str.lstrip("0") == str(number).strip().lstrip("0")]
+        if found.empty:
+            raise InputError(
+                f"{self.path} has no candidate {str(number)!r}; "
+                f"its ids go from {self.table['id'].iloc[0]} to {self.table['id'].max()}"
+            )
+        return found.iloc[0]
+
+    def select(
+        self,
+        *,
+        ids: Sequence[int | str] | None = None,
+        everything: bool = False,
+        limit: int | None = None,
+    ) -> pd.DataFrame:
+        """Choose candidates, best first or in the order of `ids`.
+
+        Args:
+            ids: These and no others.
+            everything: All candidates, in place of one success for each distinct formula.
+            limit: At most so many.
+
+        Raises:
+            InputError: An id does not exist, or the limit is less than 1.
+        """
+        if limit is not None and limit < 1:
+            raise InputError(f"a limit of {limit} candidates leaves nothing; it is at least 1")
+        if ids is not None:
+            chosen = self.table.loc[list(dict.fromkeys(self.row(i).name for i in ids))]
+        elif everything:
+            chosen = self.table
+        else:
+            chosen = self.table[self.table["unique"]]
+        return chosen if limit is None else chosen.head(limit)
+
+
+def read_run(path: str | Path) -> SavedRun:
+    """Read a run directory.
+
+    Raises:
+        InputError: It is no run directory, or a file in it is missing or damaged.
+    """
+    path = Path(path)
+    if not (path / "results.csv").is_file():
+        raise InputError(
+            f"{path} is no run directory: it holds no results.csv; "
+            "name the folder that was given to `smoacs design --out`"
+        )
+    config = DesignConfig.from_toml(path / "config.toml")
+    return SavedRun(path, config, _read_table(path / "results.csv"), _read_summary(path))
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    try:
+        # Sodium nitride is written NaN: only what is empty is missing.
+        table = pd.read_csv(
+            file,
+            dtype=dict.fromkeys((*_TEXT, *_REASONS), "object"),
+            keep_default_na=False,
+            na_values=[""],
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read as a table ({error})") from error
+    missing = [name for name in (*_TEXT, "success", "unique") if name not in table.columns]
+    if missing or table.empty:
+        problem = f"has no column {missing[0]!r}" if missing else "has no row"
+        raise InputError(f"{file}: {problem}; results.csv of `smoacs design` is needed")
+    texts = table.select_dtypes(include=["object", "string"]).columns
+    return table.astype(dict.fromkeys(texts, "object")).fillna(dict.fromkeys(texts, ""))
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    file = path / "summary.json"
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error})") from error
+    if not isinstance(summary, dict):
+        raise InputError(f"{file}: is no summary of a run")
+    return summary

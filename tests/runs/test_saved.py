@@ -1,0 +1,69 @@
+"""A run directory read back is the run that was saved."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smoacs.errors import InputError
+from smoacs.runs import read_run, save_run
+from smoacs.runs.tables import rank_table
+
+
+@pytest.fixture
+def folder(result, table, tmp_path):
+    return save_run(result, table, tmp_path / "run", force=False)
+
+
+def test_everything_comes_back(folder, result, table, structures):
+    run = read_run(folder)
+    ranked = rank_table(table, result.config.parsed_targets()).reset_index(drop=True)
+    pd.testing.assert_frame_equal(run.table, ranked, check_dtype=False, rtol=0, atol=1e-6)
+    assert run.config == result.config
+    assert run.targets == result.config.parsed_targets()
+    assert list(run.structures) == ["0001", "0002", "0003", "0004"]
+    assert run.structures["0001"].species == structures[1].species
+    np.testing.assert_allclose(
+        run.structures["0001"].lattice.matrix, structures[1].lattice.matrix, atol=1e-8
+    )
+    assert run.summary["n"] == 5
+
+
+def test_sodium_nitride_is_no_missing_value(folder):
+    path = folder / "results.csv"
+    path.write_text(path.read_text().replace("SrTiO3", "NaN"))
+    run = read_run(folder)
+    assert run.table["formula"].tolist() == ["KMgF3", "KMgF3", "NaN", "NaN", "KMgF3"]
+    assert run.table["space_group"].iloc[4] == ""
+
+
+def test_choosing(folder):
+    run = read_run(folder)
+    assert run.select()["id"].tolist() == ["0001"]
+    assert run.select(everything=True, limit=2)["id"].tolist() == ["0001", "0002"]
+    assert run.select(ids=[3, "0001", "3"])["id"].tolist() == ["0003", "0001"]
+    with pytest.raises(InputError, match="no candidate '7'"):
+        run.select(ids=["7"])
+    with pytest.raises(InputError, match="at least 1"):
+        run.select(limit=0)
+
+
+def test_what_is_no_run(folder, tmp_path):
+    with pytest.raises(InputError, match="is no run directory"):
+        read_run(tmp_path)
+    (folder / "summary.json").write_text("{")
+    with pytest.raises(InputError, match=r"summary\.json: cannot be read"):
+        read_run(folder)
+
+
+def test_structures_of_another_run(folder):
+    path = folder / "results.csv"
+    path.write_text(path.read_text().replace("SrTiO3", "BaTiO3"))
+    with pytest.raises(InputError, match="does not hold the crystals"):
+        _ = read_run(folder).structures
+
+
+@pytest.mark.parametrize("text", ["", "id,formula\n", "id,formula\n1,2\n"])
+def test_a_damaged_table(folder, text):
+    (folder / "results.csv").write_text(text)
+    with pytest.raises(InputError, match=r"results\.csv"):
+        read_run(folder)
