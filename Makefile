@@ -13,15 +13,18 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,$(she
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
 	--constraint requirements/constraints.txt $(PIP_ARGS)
 
-.PHONY: help demo test check slow clean
+.PHONY: help demo test check slow benchmark benchmark-quick docs notebooks clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo    design 256 perovskites with a band gap of 2.5 eV; results in runs/demo'
-	@echo 'make test    run the tests (without the slow ones)'
-	@echo 'make check   lint, types, layers and the examples of the docs'
-	@echo 'make slow    run the slow tests'
-	@echo 'make clean   remove caches and builds (keeps .venv and runs)'
+	@echo 'make demo       design 256 perovskites with a band gap of 2.5 eV; results in runs/demo'
+	@echo 'make test       run the tests (without the slow ones)'
+	@echo 'make check      lint, types, layers and the examples of the docs'
+	@echo 'make slow       run the slow tests'
+	@echo 'make docs       build the documentation site in build/site; a warning is an error'
+	@echo 'make notebooks  run the notebooks of the site and keep what they show'
+	@echo 'make benchmark  the tables of the paper beside rivals, many hours; make benchmark-quick: minutes'
+	@echo 'make clean      remove caches and builds (keeps .venv and runs)'
 
 $(BIN)/python:
 	@$(or $(PYTHON),false) $(PYTHON_IS_NEW) || { \
@@ -29,7 +32,7 @@ $(BIN)/python:
 		exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# Two stamps: what users need, and that plus what developers need.
+# Three stamps: what users need, that plus what developers need, and that plus the site.
 $(VENV)/.installed: $(REQUIREMENTS) | $(BIN)/python
 	@echo 'Installing smoacs and what it needs (some minutes)'
 	$(PIP_INSTALL) --editable .
@@ -40,7 +43,12 @@ $(VENV)/.installed-dev: $(REQUIREMENTS) | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $(VENV)/.installed $@
 
-# `make .venv` makes the full one.
+$(VENV)/.installed-docs: $(REQUIREMENTS) | $(BIN)/python
+	@echo 'Installing smoacs with what its tests and its site need (some minutes)'
+	$(PIP_INSTALL) --editable '.[dev,docs]'
+	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
+
+# `make .venv` makes the one with all that developers need.
 .PHONY: $(VENV)
 $(VENV): $(VENV)/.installed-dev
 
@@ -58,8 +66,27 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_docs.py
 
-slow: $(VENV)/.installed-dev
+slow: $(VENV)/.installed-docs
 	$(BIN)/python -m pytest -m slow
+
+# --fresh-env reads every page anew: what a page shows of the code may have changed without the page.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --quiet \
+		--doctree-dir build/doctrees docs build/site
+	@echo 'open build/site/index.html'
+
+notebooks: $(VENV)/.installed-docs
+	$(BIN)/python scripts/run_notebooks.py
+
+# DATA=... is the folder of the tables whose crystals serve as templates; rows without theirs stay out.
+benchmark: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.paper --limit-s 7200 $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed.json
+	$(BIN)/python -m benchmarks.paper.document
+
+benchmark-quick: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.paper --quick
+	$(BIN)/python -m benchmarks.paper.document --results runs/benchmark-quick --out runs/benchmark-quick/page/benchmarks.md
 
 clean:
 	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
