@@ -1,0 +1,212 @@
+"""One run as a small JSON file: what was judged, when successes were found, a sample of designs."""
+
+import hashlib
+import json
+import random
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from pymatgen.core import Structure
+
+from benchmarks.paper.methods import NotApplicableError, Outcome, Task, solve
+from benchmarks.paper.specification import Row
+from smoacs.judging import judge, known_formulas
+from smoacs.predictors import (
+    CombinedPredictor,
+    NetworkPredictor,
+    Predictor,
+    is_at_rest,
+)
+from smoacs.targets import Target
+
+Record = dict[str, Any]
+
+Flags = NDArray[np.bool_]
+
+SAMPLE = 20
+SAMPLE_ATOMS = 500
+"""Designs kept for later checks: distinct successes drawn at random, so many atoms in all."""
+
+REACHED = (1, 10, 100)
+"""Distinct successes for which calls and seconds are kept exactly."""
+
+MOST_FINDS = 200
+"""Points kept of the curve of distinct successes against calls."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folder of records.
+
+    Attributes:
+        folder: Made when the first record is written.
+        predictor: Fingerprint of the predictor; records of another one are not used.
+    """
+
+    folder: Path
+    predictor: str
+
+    def path(self, task: Task) -> Path:
+        """File of a run."""
+        name = f"{task.method}-n{task.n}x{task.steps}-seed{task.seed}.json"
+        return self.folder / task.problem.name / name
+
+    def load(self, task: Task) -> Record | None:
+        """The record of a run; None if it is not there, or of another predictor."""
+        path = self.path(task)
+        if not path.is_file():
+            return None
+        record: Record = json.loads(path.read_text(encoding="utf-8"))
+        return record if record["predictor"] == self.predictor else None
+
+    def save(self, task: Task, record: Record) -> None:
+        """Write the record of a run, whole or not at all."""
+        path = self.path(task)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"predictor": self.predictor, **record}, ensure_ascii=False)
+        draft = path.with_suffix(".part")
+        draft.write_text(text + "\n", encoding="utf-8")
+        draft.replace(path)
+
+
+def fingerprint(predictor: Predictor) -> str:
+    """Short name of a predictor that changes with its weights."""
+    parts = predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(type(part).__name__.encode())
+        if isinstance(part, NetworkPredictor):
+            for name, tensor in sorted(part.network.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def run(task: Task, rows: Sequence[Row], predictor: Predictor) -> Record:
+    """Run a method on a problem and judge what it returned by the criteria of each row.
+
+    Returns:
+        A record; where the method cannot do the problem, one with `not_run`, the reason.
+    """
+    head: Record = {
+        "problem": task.problem.name,
+        "method": task.method,
+        "seed": task.seed,
+        "n": task.n,
+        "steps": task.steps,
+    }
+    try:
+        outcome = solve(task, predictor)
+    except NotApplicableError as error:
+        return {**head, "not_run": str(error)}
+    verdicts = {row.key: _verdict(outcome, row, predictor, task.n) for row in rows}
+    finds = _thinned(len(outcome.finds))
+    return {
+        **head,
+        "torch": torch.__version__,
+        "calls": outcome.calls,
+        "seconds": round(outcome.seconds, 1),
+        "ended": outcome.ended,
+        "returned": len(outcome.structures),
+        **outcome.extra,
+        "found": {
+            "total": len(outcome.finds),
+            "distinct": [k + 1 for k in finds],
+            "calls": [outcome.finds[k].calls for k in finds],
+            "reached": {
+                str(k): [outcome.finds[k - 1].calls, round(outcome.finds[k - 1].seconds, 1)]
+                for k in REACHED
+                if k <= len(outcome.finds)
+            },
+        },
+        "rows": verdicts,
+    }
+
+
+def _verdict(outcome: Outcome, row: Row, predictor: Predictor, n: int) -> Record:
+    """Shares of the n candidates asked for, and a sample of the distinct successes."""
+    if not outcome.structures:
+        return {"success": 0.0, "unique": 0.0}
+    criteria = [Target.parse(text) for text in row.criteria]
+    with warnings.catch_warnings():
+        # of pymatgen's formulas, on noble gases, which searches without filters propose
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity")
+        table = judge(
+            outcome.structures,
+            criteria,
+            predictor=predictor,
+            template=outcome.template,
+            known_formulas=known_formulas(predictor),
+            table_of_states=outcome.config.table_of_states(),
+        )
+    success = table["success"].to_numpy(bool)
+    names = [name for name in table if str(name).endswith("_met")]
+    names += [name for name in ("neutral", "template_kept") if name in table]
+    verdict: Record = {
+        "success": _share(success, n),
+        "unique": _share(table["unique"].to_numpy(bool), n),
+        "criteria": {str(name): _share(table[name].to_numpy(bool), n) for name in names},
+    }
+    if "novel" in table:
+        verdict["new"] = _share((table["unique"] & table["novel"]).to_numpy(bool), n)
+    if "pressure" in table:
+        verdict["at_rest"] = _of_successes(_rests(table), success)
+    verdict["sample"] = _sample(outcome, table, row.key)
+    return verdict
+
+
+def _rests(table: pd.DataFrame) -> Flags:
+    pressure, force = (torch.tensor(table[name].tolist()) for name in ("pressure", "max_force"))
+    rests: Flags = is_at_rest(pressure, force).numpy()
+    return rests
+
+
+def _share(flags: Flags, n: int) -> float:
+    return round(float(flags.sum()) / n, 4)
+
+
+def _of_successes(
+    flags: Flags,
+    success: Flags,
+) -> float | None:
+    return None if not success.any() else round(float(flags[success].mean()), 4)
+
+
+def _sample(outcome: Outcome, table: pd.DataFrame, key: str) -> list[Record]:
+    rows = np.flatnonzero(table["unique"].to_numpy(bool)).tolist()
+    random.Random(f"{key} {outcome.config.seed}").shuffle(rows)
+    kept: list[Record] = []
+    atoms = 0
+    for row in rows[:SAMPLE]:
+        structure = outcome.structures[row]
+        atoms += len(structure)
+        if kept and atoms > SAMPLE_ATOMS:
+            break
+        kept.append(to_record(structure))
+    return kept
+
+
+def to_record(structure: Structure) -> Record:
+    """A structure as a few lists."""
+    return {
+        "species": [str(site.specie) for site in structure],
+        "cell": np.round(structure.lattice.matrix, 5).tolist(),
+        "frac_coords": np.round(structure.frac_coords, 5).tolist(),
+    }
+
+
+def from_record(record: Record) -> Structure:
+    """The structure that `to_record` wrote."""
+    return Structure(record["cell"], record["species"], record["frac_coords"])
+
+
+def _thinned(n: int) -> list[int]:
+    """At most MOST_FINDS indices from 0 to n - 1, ends included."""
+    return np.unique(np.linspace(0, n - 1, min(n, MOST_FINDS)).astype(int)).tolist() if n else []

@@ -1,0 +1,156 @@
+r"""Relaxation on the built-in formation energy, against DFT cells and against CHGNet.
+
+    python benchmarks/relaxation.py megnet_mp2018.parquet \
+        --out benchmarks/results/relaxation.json
+
+Three measurements: held-out crystals, each axis strained by up to 8 % and the atoms rattled by
+0.1 Å, relax back to the DFT cell; random neutral perovskites in cubes of 3 to 6 Å relax on the
+predictor and on CHGNet (extra `chgnet`); 256 five-atom cells relax against the clock.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from off_equilibrium import held_out, random_perovskites
+from pymatgen.core import Lattice, Structure
+
+from smoacs.predictors import Predictor, load_predictor
+from smoacs.relaxation import Relaxed, relax_structures
+
+STRAIN = 0.08
+RATTLE = 0.1
+"""Å."""
+
+
+def disturbed(structure: Structure, rng: np.random.Generator) -> Structure:
+    """Each axis strained at random, each atom moved in a random direction."""
+    strain = np.diag(1 + rng.uniform(-STRAIN, STRAIN, 3))
+    step = rng.normal(size=(len(structure), 3))
+    step *= RATTLE / np.linalg.norm(step, axis=1, keepdims=True)
+    lattice = Lattice(structure.lattice.matrix @ strain)
+    frac = structure.frac_coords + lattice.get_fractional_coords(step)
+    return Structure(lattice, structure.species, frac)
+
+
+def lengths(structures: list[Structure]) -> np.ndarray:
+    """Lattice lengths, Å, [n, 3]."""
+    return np.array([s.lattice.abc for s in structures])
+
+
+def against_dft(
+    predictor: Predictor, structures: list[Structure], rng: np.random.Generator
+) -> dict[str, float]:
+    """Relax disturbed crystals and compare with what they were."""
+    starts = [disturbed(structure, rng) for structure in structures]
+    relaxed = relax_structures(starts, predictor)
+    real = lengths(structures)
+    off = np.abs(lengths([r.structure for r in relaxed]) / real - 1)
+    before = np.abs(lengths(starts) / real - 1)
+    volume = [r.structure.volume / s.volume - 1 for r, s in zip(relaxed, structures, strict=True)]
+    return {
+        "crystals": len(structures),
+        "median_length_error": float(np.median(off)),
+        "median_length_error_before": float(np.median(before)),
+        "mean_length_error": float(off.mean()),
+        "median_volume_change": float(np.median(volume)),
+        "all_lengths_within_3_percent": float((off.max(1) <= 0.03).mean()),
+        **_rest(relaxed),
+    }
+
+
+def against_chgnet(
+    predictor: Predictor, reference: Predictor, n: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Relax random perovskites on both, from the same cubes."""
+    starts = [
+        Structure(Lattice.cubic(rng.uniform(3.0, 6.0)), s.species, s.frac_coords)
+        for s in random_perovskites(n, rng)
+    ]
+    starts = [s for s in starts if reference.elements.issuperset(e.symbol for e in s.elements)]
+    starts = [s for s in starts if predictor.elements.issuperset(e.symbol for e in s.elements)]
+    ours = relax_structures(starts, predictor)
+    theirs = relax_structures(starts, reference)
+    off = lengths([r.structure for r in ours]) / lengths([r.structure for r in theirs]) - 1
+    mean = np.array(
+        [
+            (a.structure.volume / b.structure.volume) ** (1 / 3) - 1
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+    )
+    both = np.array([a.converged and b.converged for a, b in zip(ours, theirs, strict=True)])
+    return {
+        "perovskites": len(starts),
+        "all_lengths_within_4_percent": float((np.abs(off).max(1) <= 0.04).mean()),
+        "mean_length_within_4_percent": float((np.abs(mean) <= 0.04).mean()),
+        "median_mean_length_error": float(np.median(np.abs(mean))),
+        "both_at_rest": float(both.mean()),
+        "within_4_percent_where_both_rest": float((np.abs(mean[both]) <= 0.04).mean()),
+        **_rest(ours),
+    }
+
+
+def _rest(relaxed: list[Relaxed]) -> dict[str, float]:
+    return {
+        "at_rest": float(np.mean([r.converged for r in relaxed])),
+        "median_steps": float(np.median([r.steps for r in relaxed])),
+    }
+
+
+def against_the_clock(predictor: Predictor, n: int, rng: np.random.Generator) -> dict[str, float]:
+    """Relax perovskites in cubes of 3.5 to 4.5 Å with rattled atoms."""
+    starts = []
+    for structure in random_perovskites(n, rng):
+        cube = Lattice.cubic(rng.uniform(3.5, 4.5))
+        starts.append(disturbed(Structure(cube, structure.species, structure.frac_coords), rng))
+    starts = [s for s in starts if predictor.elements.issuperset(e.symbol for e in s.elements)]
+    begin = time.perf_counter()
+    relaxed = relax_structures(starts, predictor)
+    return {"cells": len(starts), "seconds": time.perf_counter() - begin, **_rest(relaxed)}
+
+
+def measure(
+    predictor: Predictor, data: Path, *, crystals: int, perovskites: int, cells: int
+) -> dict[str, dict[str, float]]:
+    """All three measurements; 0 leaves one out."""
+    rng = np.random.default_rng(0)
+    report = {}
+    if crystals:
+        report["dft"] = against_dft(predictor, held_out(data, crystals, rng), rng)
+    if cells:
+        report["clock"] = against_the_clock(predictor, cells, rng)
+    if perovskites:
+        reference = load_predictor("chgnet", device="cpu")
+        report["chgnet"] = against_chgnet(predictor, reference, perovskites, rng)
+    return report
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description="Relaxation on the built-in formation energy.")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--predictor", default=None, help="weights; the built-in ones if left out")
+    parser.add_argument("--crystals", type=int, default=200)
+    parser.add_argument("--perovskites", type=int, default=200)
+    parser.add_argument("--cells", type=int, default=256)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    report = measure(
+        load_predictor(args.predictor, device="cpu"),
+        args.data,
+        crystals=args.crystals,
+        perovskites=args.perovskites,
+        cells=args.cells,
+    )
+    text = json.dumps(
+        {name: {k: round(v, 4) for k, v in row.items()} for name, row in report.items()}, indent=1
+    )
+    print(text)
+    if args.out is not None:
+        args.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

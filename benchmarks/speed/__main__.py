@@ -1,0 +1,53 @@
+r"""What a step of the search costs beside the predictor, against batch size and atoms.
+
+    python -m benchmarks.speed --out benchmarks/results/speed.json
+    python -m benchmarks.speed --device cuda --out benchmarks/results/speed_gpu.json
+
+"Bare" is the predictor, forward and backward, in the same chunks and threads as in the search, with
+ready neighbour lists; "step" is everything that the search does in a step. Both take turns in one
+process, so that their ratio does not depend on what else the machine does. Each batch is measured
+in a process of its own, which tells its memory. A plot goes beside the file of results.
+"""
+
+import argparse
+import json
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.speed.measure import Point, Record, measure
+from benchmarks.speed.plot import plot
+
+BATCHES = tuple(Point(n, 1) for n in (1, 4, 16, 64, 256, 1024))
+SIZES = tuple(Point(1, repeat) for repeat in (1, 2, 3, 4, 5, 6, 8, 10))
+BARS = (Point(256, 1), Point(32, 3))
+QUICK = (Point(4, 1), Point(16, 1), Point(1, 2))
+
+
+def measured_apart(point: Point, device: str, rounds: int) -> Record:
+    """Measure in a new process, whose memory is that of this batch only."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, (point, device, rounds))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure what is missing, write, draw."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="three small batches")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(arguments)
+    points = QUICK if args.quick else tuple(dict.fromkeys((*BARS, *BATCHES, *SIZES)))
+    records: list[Record] = []
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for point in points:
+        records.append(measured_apart(point, args.device, args.rounds))
+        print(json.dumps(records[-1]), flush=True)
+        args.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    plot(records, args.out.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

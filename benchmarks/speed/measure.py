@@ -1,0 +1,177 @@
+"""Time and memory of one step of the search, in parts, as ratios to the bare predictor call."""
+
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from smoacs.crystals import Crystals, DesignSpace, NeighborList, SoftCrystals, neighbor_list
+from smoacs.predictors import Predictor, chunk_systems, load_predictor
+from smoacs.predictors.threads import single_thread
+from smoacs.search import DesignConfig
+from smoacs.search.anneal import anneal
+from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU, Objective
+from smoacs.search.progress import Recorder
+from smoacs.search.settings import DEFAULT
+from smoacs.targets import Target
+
+TARGETS = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5", "0.8 <= tolerance_factor <= 1.0")
+
+LENGTH = 4.0
+"""Å per perovskite cell: all sizes have the same density."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A batch to measure.
+
+    Attributes:
+        n: Candidates.
+        repeat: Perovskite cells along each axis.
+    """
+
+    n: int
+    repeat: int
+
+    @property
+    def atoms(self) -> int:
+        """Of one candidate."""
+        return 5 * self.repeat**3
+
+
+Record = dict[str, float | int | str]
+
+
+class Bench:
+    """One batch of candidates, ready to be stepped or only predicted."""
+
+    def __init__(self, point: Point, predictor: Predictor, device: torch.device) -> None:
+        """Build the candidates at one density."""
+        self.device = device
+        self.predictor = predictor
+        self.targets = [Target.parse(text) for text in TARGETS]
+        config = DesignConfig(targets=TARGETS, n=point.n, repeat=point.repeat)
+        self.generator = torch.Generator().manual_seed(0)
+        space = DesignSpace.from_templates(
+            [config.resolved_template(predictor.elements)] * point.n, device
+        )
+        self.soft = SoftCrystals.start(
+            space, self.generator, score_noise=0.5, combination_noise=0.5
+        )
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self.pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+        with torch.no_grad():
+            self.soft.lengths.fill_(LENGTH * point.repeat / self.soft.length_unit)
+
+    def parts(self) -> list[Crystals]:
+        """The crystals as the search chunks them, as leaves."""
+        crystals = self.soft.crystals(1.0)
+        limit = ATOMS_PER_CHUNK if self.device.type == "cpu" else ATOMS_PER_CHUNK_GPU
+        chosen = [crystals.select(c) for c in chunk_systems(crystals.counts, limit)]
+        return [_leaves(part) for part in chosen]
+
+    def neighbors(self, parts: list[Crystals]) -> list[NeighborList]:
+        """Neighbour lists of the chunks, on all cores."""
+        return list(self.pool.map(lambda p: neighbor_list(p, self.predictor.cutoff), parts))
+
+    def bare(self, parts: list[Crystals], lists: list[NeighborList]) -> None:
+        """Predict with ready lists and take the gradient of the loss, on all cores."""
+
+        def work(pair: tuple[Crystals, NeighborList]) -> None:
+            out = self.predictor(*pair)
+            loss = torch.stack([t.loss(out[t.property]).sum() for t in self.targets]).sum()
+            leaves = _tensors(pair[0])
+            torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+
+        list(self.pool.map(work, zip(parts, lists, strict=True)))
+
+    def step(self, objective: Objective) -> None:
+        """Everything that the search does in one step."""
+        anneal(
+            self.soft,
+            objective,
+            DEFAULT.anneal,
+            copy_mutate=None,
+            steps=1,
+            generator=self.generator,
+            recorder=Recorder(1),
+        )
+
+
+def measure(point: Point, device: str, rounds: int) -> Record:
+    """Measure one batch; bare calls, neighbour lists and steps take turns.
+
+    Returns:
+        Medians over the rounds: seconds of a step, of the bare predictor calls, of the neighbour
+        lists; `overhead` (step over bare, minus 1), `neighbor_share` (of the step),
+        `microseconds_per_atom`, and `memory_MiB`, the highest that the measurement added.
+    """
+    where = torch.device(device)
+    predictor = load_predictor(device=device)
+    before = _memory(where)
+    bench = Bench(point, predictor, where)
+    seconds: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
+    with single_thread(), Objective(predictor, bench.targets) as objective:
+        for _ in range(rounds + 1):
+            parts = bench.parts()
+            lists: list[NeighborList] = []
+            seconds["neighbors"].append(_timed(lambda: lists.extend(bench.neighbors(parts)), where))  # noqa: B023 - called at once
+            seconds["bare"].append(_timed(lambda: bench.bare(parts, lists), where))  # noqa: B023
+            seconds["step"].append(_timed(lambda: bench.step(objective), where))
+            with torch.no_grad():  # the step may not change what the next round measures
+                bench.soft.lengths.fill_(LENGTH * point.repeat / bench.soft.length_unit)
+    medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
+    ratios = [s / b for s, b in zip(seconds["step"][1:], seconds["bare"][1:], strict=True)]
+    bench.pool.shutdown()
+    return {
+        "device": device,
+        "n": point.n,
+        "atoms": point.atoms,
+        **{f"{name}_s": round(value, 5) for name, value in medians.items()},
+        "overhead": round(statistics.median(ratios) - 1, 4),
+        "neighbor_share": round(medians["neighbors"] / medians["step"], 4),
+        "microseconds_per_atom": round(1e6 * medians["step"] / (point.n * point.atoms), 2),
+        "steps_per_second": round(1 / medians["step"], 4),
+        "memory_MiB": round(_memory(where) - before, 1),
+    }
+
+
+def _leaves(part: Crystals) -> Crystals:
+    detached = part.replace(
+        species_probs=part.species_probs.detach(),
+        frac_coords=part.frac_coords.detach(),
+        cell=part.cell.detach(),
+        ionic_radii=None if part.ionic_radii is None else part.ionic_radii.detach(),
+    )
+    for tensor in _tensors(detached):
+        tensor.requires_grad_()
+    return detached
+
+
+def _tensors(part: Crystals) -> list[Tensor]:
+    radii = [] if part.ionic_radii is None else [part.ionic_radii]
+    return [part.species_probs, part.frac_coords, part.cell, *radii]
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call, the device's queue included."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    begin = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def _memory(device: torch.device) -> float:
+    """Highest memory of this process so far, MiB; on a GPU, of its tensors."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
