@@ -81,7 +81,8 @@ predictor, beside other ways to search on the same predictor, criteria and budge
 - **holds**: share of up to 20 distinct successes drawn at random that survive relaxation by CHGNet,
   as `smoacs check` defines it.
 - **distinct per 1,000 calls**: different successful formulas among all real crystals that the
-  predictor was shown, per call.
+  predictor was shown, per call. A candidate of ours rests once it has a success of its own, so ours
+  finds about n at most; a rival goes on to the end of its budget.
 - Mean ± standard deviation over the seeds.
 - **Bold**: a rival that our default preset is not ahead of, in success or in distinct per call.
 
@@ -99,7 +100,9 @@ within 0.05 of the template's.
 ## What this does and does not show
 
 - Searches on one predictor. A success is what the predictor says; *holds* is the only column in
-  which anything else has a say. See [the README](../README.md) for how far predictions go.
+  which anything else has a say. See
+  [what the numbers mean](overview.md#what-the-numbers-mean-and-what-they-do-not) for how far
+  predictions go.
 - The paper's numbers stand on other predictors (ALIGNN, Crystalformer) and its own rivals, so they
   compare whole programs, not searches. The preset `paper` is the published method on our predictor.
 - Not here yet: a conditional generative model (VAE or diffusion) with predictor-guided sampling.

@@ -19,7 +19,9 @@ SIGMA = 0.3
 """Of variables scaled to [0, 1]."""
 
 RESAMPLINGS = 10
-"""Draws outside the box before a draw is cut to it."""
+"""Draws outside the box before a draw is cut to it; with many variables, all draws are outside."""
+
+MANY = 50
 
 TRIES = 20
 """Generations in a row of which nothing may fit by its radii; they cost no call."""
@@ -62,11 +64,13 @@ class Cma:
         self._searches = [self._start() for _ in range(SEARCHES)]
 
     def propose(self, most: int) -> Proposals:
-        """One generation of each search; of it, what fits by its radii, as far as calls are left."""
+        """One generation of each search; of it, what fits by its radii, while calls are left."""
         found: list[Proposals] = []
         for search in self._searches:
-            proposals = self._generation(search, most - sum(len(part) for part in found))
-            found.append(proposals)
+            left = most - sum(len(part) for part in found)
+            search.drawn = []
+            if left > 0:
+                found.append(self._generation(search, left))
         return Proposals.join(found)
 
     def observe(self, proposals: Proposals, losses: NDArray[np.float64]) -> None:
@@ -95,13 +99,13 @@ class Cma:
             sigma=SIGMA,
             bounds=np.tile([0.0, 1.0], (len(moving), 1)),
             cat_num=np.array([len(options[k]) for k in choosing]),
-            n_max_resampling=RESAMPLINGS,
+            n_max_resampling=RESAMPLINGS if len(moving) < MANY else 0,
             seed=int(self._rng.integers(2**31)),
         )
         return _Search(template, combination, optimiser, low, high, moving, options, choosing)
 
     def _generation(self, search: _Search, most: int) -> Proposals:
-        """Draw a generation of which at least one fits, if it can be; what does not costs no call."""
+        """Draw a generation of which at least one fits, if it can be; others cost no call."""
         for attempt in range(TRIES + 1):
             drawn = [search.optimiser.ask() for _ in range(search.optimiser.population_size)]
             proposals = Proposals.join([self._proposal(search, *one) for one in drawn])

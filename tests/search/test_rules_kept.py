@@ -17,7 +17,7 @@ class Unsure(Bowl):
         potassium = crystals.species_probs[:, 18]
         held = torch.zeros_like(crystals.volume).index_add(0, crystals.system_idx, potassium)
         value = super().__call__(crystals, neighbors)["toy"]
-        return {"toy": torch.where(held > 0.5, value * torch.nan, value)}
+        return {"toy": torch.where(held > 0.5, torch.nan, value)}
 
 
 def broken(predictor, **settings):

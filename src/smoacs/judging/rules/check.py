@@ -43,7 +43,12 @@ class RuleCheck:
             except InputError as error:
                 raise InputError(f"{setting}: {error}") from None
         lattice = Lattice.from_parameters(*template.lengths.tolist(), *template.angles.tolist())
-        self._ideal = ideal(lattice, template.frac_coords, template.site_labels)
+        self._ideal = ideal(
+            lattice,
+            template.frac_coords,
+            template.site_labels,
+            symmetric=rules.symmetry != "free",
+        )
 
     def broken(self, structure: Structure, order: Sequence[int] | None = None) -> str:
         """Say which rule a crystal breaks first, and how; empty if it obeys them all.

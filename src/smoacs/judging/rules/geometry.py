@@ -42,7 +42,7 @@ class Ideal:
         lattice: Its own.
         frac_coords: Coordinates of its sites.
         labels: Kind of each site.
-        symmetry: What spglib says of it; None if it finds nothing.
+        symmetry: What spglib says of it; None if it finds nothing, or nobody asks.
     """
 
     lattice: Lattice
@@ -55,8 +55,12 @@ def ideal(
     lattice: Lattice,
     frac_coords: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]",
     labels: Sequence[str],
+    *,
+    symmetric: bool,
 ) -> Ideal:
-    """Find the symmetry of a template."""
+    """Take a template, and find its symmetry if that must be kept (slow for large cells)."""
+    if not symmetric:
+        return Ideal(lattice, frac_coords, tuple(labels), None)
     kinds = sorted(set(labels))
     numbers = [1 + kinds.index(label) for label in labels]
     found = _symmetry(lattice, frac_coords, numbers)
