@@ -100,8 +100,8 @@ def roomiest_lattice(template: Template) -> NDArray[np.float64]:
     longest = np.array(template.length_bounds[1], dtype=np.float64)
     if template.symmetry is not None:
         longest[:] = template.lengths * (longest / template.lengths).min()
-    lattice: NDArray[np.float64] = np.linalg.cholesky(metric_tensor(longest, template.angles))
-    return lattice
+    lattice = np.linalg.cholesky(metric_tensor(longest, template.angles))
+    return np.asarray(lattice, dtype=np.float64)
 
 
 def _with_boxes(template: Template, rules: GeometryRules) -> Template:
