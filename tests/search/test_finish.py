@@ -3,7 +3,7 @@ import torch
 
 from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.search import DesignConfig, run_search
-from smoacs.search.finish import _resting, _start, _swap, _try, finish
+from smoacs.search.finish import SITES_PER_SWAP, _resting, _start, _swap, _try, finish
 from smoacs.search.objective import Objective
 from smoacs.search.progress import Recorder
 from smoacs.search.settings import DEFAULT
@@ -126,6 +126,21 @@ def test_swaps_change_one_site_of_active_candidates():
     assert torch.equal(changed, active.long())
     site = torch.arange(len(climb.elements))
     assert soft.allowed_under(climb.combination)[site, climb.elements].all()
+
+
+def test_large_cells_swap_several_sites_downhill_at_once():
+    space = DesignSpace.from_templates([perovskite(repeat=2).with_elements()] * N)
+    soft = SoftCrystals.start(space, generator(), score_noise=1.0, combination_noise=1.0)
+    climb = tried(soft)
+    before, cost = climb.best_elements.view(N, 40).clone(), climb.swap_cost.view(N, 40, -1).clone()
+    everyone = torch.ones(N, dtype=torch.bool)
+    _swap(soft, climb, everyone, temperature=0.1, generator=generator())
+    after = climb.elements.view(N, 40)
+    for b in range(N):
+        changed = torch.nonzero(after[b] != before[b]).flatten()
+        assert len(changed) == 40 // SITES_PER_SWAP
+        promised = cost[b, changed, after[b, changed]]
+        assert (promised < 0).sum() >= len(changed) - 1  # the first need not be downhill
 
 
 def test_cold_swaps_take_the_cheapest_first():

@@ -27,6 +27,9 @@ from smoacs.search.rest import LatticeRelaxer, rest_loss, scale_to_radii
 from smoacs.search.settings import FinishSettings
 from smoacs.search.state import leaves
 
+SITES_PER_SWAP = 7
+"""A cell of so many sites has one of them swapped at a time, larger ones in proportion."""
+
 PROPOSALS = 24
 """Swaps drawn per candidate; the first that gives a composition nobody has is taken."""
 
@@ -320,25 +323,34 @@ def _swap(
             active[soft.space.system_idx], elements.flatten(), climb.best_elements
         )
         return
+    n_sites = elements.shape[1]
+    # One site of many changes little: the choice is as sharp, and the change as large, at any size.
+    sharpness = max(1.0, n_sites / SITES_PER_SWAP) / temperature
+    n_swaps = max(1, n_sites // SITES_PER_SWAP)
     uniform = torch.rand(climb.swap_cost.shape, generator=generator).to(climb.swap_cost)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
-    score = (gumbel - climb.swap_cost / temperature).view(n, -1)
-    value, choice = score.topk(min(PROPOSALS, score.shape[1]), dim=1)
+    score = (gumbel - climb.swap_cost * sharpness).view(n, -1)
+    value, choice = score.topk(min(PROPOSALS * n_swaps, score.shape[1]), dim=1)
     choice = torch.where(value.isfinite(), choice, -1)
     chosen = choice.cpu().numpy()
+    cost = climb.swap_cost.view(n, -1)
     for b in torch.nonzero(active).flatten().tolist():
+        swapped: set[int] = set()
         for flat in chosen[b]:
-            if flat < 0:
+            if flat < 0 or len(swapped) == n_swaps:
                 break
             site, element = divmod(int(flat), N_ELEMENTS)
+            if site in swapped or (swapped and cost[b, flat] >= 0):
+                continue
             count = counts[b].copy()
             count[int(elements[b, site])] -= 1
             count[element] += 1
             if count.tobytes() not in taken:
                 elements[b, site] = element
+                counts[b] = count
                 taken.add(count.tobytes())
-                climb.swap_cost.view(n, -1)[b, flat] = torch.inf  # tried: never again from here
-                break
+                swapped.add(site)
+                cost[b, flat] = torch.inf  # tried: never again from here
     climb.elements = torch.where(
         active[soft.space.system_idx], elements.flatten(), climb.best_elements
     )
