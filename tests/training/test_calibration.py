@@ -153,7 +153,8 @@ def test_shipped_weights_on_real_crystals(shared_data):
     test = evaluate_ensemble(network, sets["test"])
     std = network.spread(test.features, test.members)
     error = (test.predicted - test.labels).abs()
-    covered = (error <= 1.645 * std).float().mean(0)
+    labelled = test.labels.isfinite().any(0)  # these crystals have no moduli
+    covered = (error <= 1.645 * std).float().mean(0)[labelled]
     assert ((covered > 0.82) & (covered < 0.97)).all()
     assert spearmanr(std[:, 1], error[:, 1]).statistic > 0.4
     crystals = Crystals(
