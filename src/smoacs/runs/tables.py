@@ -119,7 +119,7 @@ def summary_text(summary: Mapping[str, Any], out: Path) -> str:
     )
     times = ", ".join(f"{stage.replace('_', ' ')} {seconds:.1f} s" for stage, seconds in stages)
     lines.append(f"{summary['seconds']:.1f} s: {times}")
-    lines.append(f"results in {out}: results.csv, structures/, summary.json, history.png")
+    lines.append(f"results in {out}: report.html (open it in a browser), results.csv, structures/")
     return "\n".join(lines)
 
 
