@@ -15,8 +15,25 @@ import typer
 from smoacs.commands.check import check, check_and_tell
 from smoacs.commands.export import export
 from smoacs.commands.learn import learn
+from smoacs.commands.listing import predictors, templates
 from smoacs.commands.measure import measure_of
+from smoacs.commands.options import (
+    DEVICE_HELP,
+    Conservative,
+    Counts,
+    CsvFile,
+    Elements,
+    Files,
+    Forbidden,
+    MaxElements,
+    PredictorName,
+    Required,
+    Sites,
+    Targets,
+    emit,
+)
 from smoacs.commands.outcome import EXIT_INTERRUPTED, progress_bar, tell_results
+from smoacs.commands.predict import predict
 from smoacs.commands.relax import relax
 from smoacs.commands.report import report
 from smoacs.commands.resume import resume
@@ -35,64 +52,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_TARGET_HELP = (
-    'What is wanted, for example "band_gap = 2.5 ± 0.2" (or +-), "formation_energy < -0.5", '
-    '"0.8 <= tolerance_factor <= 1.0", "maximize bulk_modulus". Repeat for several.'
-)
-_PREDICTOR_HELP = (
-    "A name (see `smoacs predictors`) or a weights file; the built-in one if left out."
-)
-_DEVICE_HELP = "auto, or a torch device."
-
 
 def _example(*commands: str) -> str:
     """End of a command's help: lines to paste, marked for click to keep as they are."""
     return "\b\nFor example:\n" + "\n".join(f"  {command}" for command in commands)
-
-
-Targets = Annotated[
-    list[str] | None, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET_HELP)
-]
-Files = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="FILE", help="CIF, POSCAR, extxyz (many frames) and other structure files."
-    ),
-]
-Conservative = Annotated[
-    float | None,
-    typer.Option(
-        help="Standard deviations of the prediction by which targets must hold on the worse "
-        "side [0]."
-    ),
-]
-PredictorName = Annotated[str | None, typer.Option("--predictor", help=_PREDICTOR_HELP)]
-Elements = Annotated[str | None, typer.Option(help='The only elements to use, such as "K,Mg,F".')]
-Forbidden = Annotated[
-    str | None,
-    typer.Option("--forbid", help='Elements not to use, such as "Pb,Cd" or "no-toxic".'),
-]
-Sites = Annotated[
-    list[str] | None,
-    typer.Option("--site", help='The only elements of a kind of site, such as "A=K,Rb"; repeat.'),
-]
-Required = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--require", help='Element that must occur, such as Li, or "B=Fe" at a site; repeat.'
-    ),
-]
-Counts = Annotated[
-    list[str] | None,
-    typer.Option("--count", help='Number of atoms of an element, such as "Li=2"; repeat.'),
-]
-MaxElements = Annotated[
-    list[str] | None,
-    typer.Option(help='Most elements at a kind of site, such as "A=1", or "all=4"; repeat.'),
-]
-CsvFile = Annotated[
-    Path | None, typer.Option("--out", help="CSV file; standard output if left out.")
-]
 
 
 def _print_version(asked: bool) -> None:
@@ -169,7 +132,7 @@ def design(
     require: Required = None,
     count: Counts = None,
     max_elements: MaxElements = None,
-    device: Annotated[str | None, typer.Option(help=_DEVICE_HELP)] = None,
+    device: Annotated[str | None, typer.Option(help=DEVICE_HELP)] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Candidates worked on at the same time [automatic].")
     ] = None,
@@ -280,7 +243,7 @@ def judge(
     require: Required = None,
     count: Counts = None,
     max_elements: MaxElements = None,
-    device: Annotated[str, typer.Option(help=_DEVICE_HELP)] = "auto",
+    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     out: CsvFile = None,
 ) -> None:
     """Judge structures from any source, criterion by criterion, as CSV."""
@@ -320,53 +283,10 @@ def judge(
         rules=measure.rules,
     )
     origin = pd.DataFrame({"file": [i.file for i in named], "index": [i.index for i in named]})
-    _emit(csv_text(pd.concat([origin, table], axis=1)), out)
+    emit(csv_text(pd.concat([origin, table], axis=1)), out)
 
 
-@app.command(epilog=_example("smoacs predict SrTiO3.cif POSCAR frames.extxyz"))
-def predict(
-    *,
-    files: Files,
-    predictor: PredictorName = None,
-    device: Annotated[str, typer.Option(help=_DEVICE_HELP)] = "auto",
-    out: CsvFile = None,
-) -> None:
-    """Predict the properties of structures, as CSV: file, index, formula and each property.
-
-    Nothing is printed if any file cannot be read. A property is empty where a prediction would
-    mean nothing: unknown elements, atoms on one spot.
-    """
-    import pandas as pd
-
-    from smoacs.judging import (
-        domain_note,
-        evaluate_domain,
-        evaluate_structures,
-        reduced_formula,
-    )
-    from smoacs.predictors import load_predictor
-    from smoacs.runs import check_file, csv_text, read_structures
-
-    if out is not None:
-        check_file(out)
-    named = read_structures(files)
-    structures = [item.structure for item in named]
-    loaded = load_predictor(predictor, device=device)
-    table = pd.DataFrame(
-        {
-            "file": [item.file for item in named],
-            "index": [item.index for item in named],
-            "formula": [reduced_formula(structure) for structure in structures],
-            **evaluate_structures(structures, loaded),
-        }
-    )
-    domain = evaluate_domain(structures, loaded)
-    if domain is not None:
-        table["in_domain"], table["domain_warning"] = domain
-        note = domain_note(domain[1])
-        if note is not None:
-            typer.echo(f"smoacs: warning: {note}", err=True)
-    _emit(csv_text(table), out)
+app.command(epilog=_example("smoacs predict SrTiO3.cif POSCAR frames.extxyz"))(predict)
 
 
 @app.command(epilog=_example("smoacs train training.toml"))
@@ -385,37 +305,8 @@ def train(
     typer.echo(train_from_config(config))
 
 
-@app.command(epilog=_example("smoacs predictors"))
-def predictors() -> None:
-    """List the installed predictors: properties, units, accuracy, elements."""
-    from smoacs.runs import predictor_rows
-
-    _print_rows(predictor_rows())
-
-
-@app.command(epilog=_example("smoacs templates"))
-def templates() -> None:
-    """List the templates: formula, sites, and the compound whose structure they have.
-
-    Sites are those of one cell. A structure file is a template, too.
-    """
-    from smoacs.templates import template_rows
-
-    _print_rows(template_rows())
-
-
-def _print_rows(rows: Sequence[Sequence[str]]) -> None:
-    """Print a heading and rows: as a table to people, with tabs to programs."""
-    if not sys.stdout.isatty():
-        typer.echo("\n".join("\t".join(row) for row in rows))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0], box=None)
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console().print(table)
+app.command(epilog=_example("smoacs predictors"))(predictors)
+app.command(epilog=_example("smoacs templates"))(templates)
 
 
 def main() -> None:
@@ -470,12 +361,3 @@ def _design_config(source: str, changes: Mapping[str, object]) -> "DesignConfig"
     if "targets" not in changes:
         raise InputError('nothing to aim at: give at least one --target "band_gap = 2.5 ± 0.2"')
     return DesignConfig.from_mapping({"template": source, **changes})
-
-
-def _emit(text: str, out: Path | None) -> None:
-    from smoacs.runs import write_file
-
-    if out is None:
-        typer.echo(text, nl=False)
-    else:
-        write_file(out, text)

@@ -1,0 +1,69 @@
+"""Options and arguments that several commands take, and where their tables go."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_TARGET_HELP = (
+    'What is wanted, for example "band_gap = 2.5 ± 0.2" (or +-), "formation_energy < -0.5", '
+    '"0.8 <= tolerance_factor <= 1.0", "maximize bulk_modulus". Repeat for several.'
+)
+_PREDICTOR_HELP = (
+    "A name (see `smoacs predictors`) or a weights file; the built-in one if left out."
+)
+DEVICE_HELP = "auto, or a torch device."
+
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET_HELP)
+]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE", help="CIF, POSCAR, extxyz (many frames) and other structure files."
+    ),
+]
+Conservative = Annotated[
+    float | None,
+    typer.Option(
+        help="Standard deviations of the prediction by which targets must hold on the worse "
+        "side [0]."
+    ),
+]
+PredictorName = Annotated[str | None, typer.Option("--predictor", help=_PREDICTOR_HELP)]
+Elements = Annotated[str | None, typer.Option(help='The only elements to use, such as "K,Mg,F".')]
+Forbidden = Annotated[
+    str | None,
+    typer.Option("--forbid", help='Elements not to use, such as "Pb,Cd" or "no-toxic".'),
+]
+Sites = Annotated[
+    list[str] | None,
+    typer.Option("--site", help='The only elements of a kind of site, such as "A=K,Rb"; repeat.'),
+]
+Required = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require", help='Element that must occur, such as Li, or "B=Fe" at a site; repeat.'
+    ),
+]
+Counts = Annotated[
+    list[str] | None,
+    typer.Option("--count", help='Number of atoms of an element, such as "Li=2"; repeat.'),
+]
+MaxElements = Annotated[
+    list[str] | None,
+    typer.Option(help='Most elements at a kind of site, such as "A=1", or "all=4"; repeat.'),
+]
+CsvFile = Annotated[
+    Path | None, typer.Option("--out", help="CSV file; standard output if left out.")
+]
+
+
+def emit(text: str, out: Path | None) -> None:
+    """Print a text, or write it to a file."""
+    from smoacs.runs import write_file
+
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_file(out, text)
