@@ -27,14 +27,16 @@ from pymatgen.core import Structure
 from scipy.optimize import linprog
 
 from smoacs.chemistry import ELEMENTS
+from smoacs.predictors import Predictor, load_predictor
 from smoacs.predictors.builtin import formula_hash
 from smoacs.training.layout import layout_row
 from smoacs.training.potential import Labels, chgnet_energies, chgnet_labels
+from smoacs.training.resting import resting_samples
 from smoacs.training.samples import Sample, make_samples, row_structure
 
 log = logging.getLogger(__name__)
 
-MAX_LABEL = 8.0
+MAX_LABEL = 15.0
 """Formation energies above this (eV/atom) are dropped."""
 
 MIN_ABOVE_HULL = -0.4
@@ -97,7 +99,13 @@ class Hull:
 
 
 def label(
-    rows: pd.DataFrame, hull_rows: pd.DataFrame, n: int, seed: int, *, derivatives: bool
+    rows: pd.DataFrame,
+    hull_rows: pd.DataFrame,
+    n: int,
+    seed: int,
+    *,
+    derivatives: bool,
+    rest_of: Predictor | None = None,
 ) -> pd.DataFrame:
     """Draw and label `n` crystals.
 
@@ -107,6 +115,7 @@ def label(
         n: How many to draw; those with untrustworthy labels are dropped.
         seed: Seed of the draw.
         derivatives: Whether to label forces and stress, too.
+        rest_of: Draw crystals near this predictor's rest (`smoacs.training.resting`) instead.
 
     Returns:
         A table in the training layout (see `smoacs.training.layout`).
@@ -115,7 +124,7 @@ def label(
     rows = rows.reset_index(drop=True)
     formation_labels = rows["formation_energy_per_atom"].to_numpy(dtype=float)
     above_labels = rows["energy_above_hull"].to_numpy(dtype=float)
-    samples = make_samples(rows, n, rng)
+    samples = make_samples(rows, n, rng) if rest_of is None else resting_samples(n, rng, rest_of)
     extra = rng.choice(len(rows), size=min(REFERENCE_CRYSTALS, len(rows)), replace=False)
     relaxed = sorted({s.parent for s in samples if s.parent >= 0} | set(extra.tolist()))
     structures = [row_structure(row) for row in rows.iloc[relaxed].itertuples()]
@@ -170,13 +179,25 @@ def main() -> None:
     parser.add_argument("--max-atoms", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--energies-only", action="store_true", help="no forces, no stress")
+    parser.add_argument(
+        "--at-rest",
+        metavar="PREDICTOR",
+        help="draw crystals near this predictor's rest, two for each of -n",
+    )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     warnings.filterwarnings("ignore")
     rows = pd.read_parquet(args.data)
     train = rows[rows["split"] == "train"]
     small = train[train["n_atoms"] <= args.max_atoms]
-    table = label(small, train, args.n, args.seed, derivatives=not args.energies_only)
+    table = label(
+        small,
+        train,
+        args.n,
+        args.seed,
+        derivatives=not args.energies_only,
+        rest_of=None if args.at_rest is None else load_predictor(args.at_rest),
+    )
     table.to_parquet(args.out)
 
 

@@ -15,15 +15,15 @@ from smoacs.templates import perovskite
 POTENTIAL_ELEMENTS = 89
 """CHGNet's element table covers more, but has seen little beyond actinium."""
 
-MIN_COVALENT_RATIO = 0.55
+MIN_COVALENT_RATIO = 0.4
 """Pairs closer than this share of the sum of covalent radii get no label: the potential is not to
 be trusted there, and the network's own repulsion takes over."""
 
 MIN_VOLUME_PER_ATOM = 4.0
 """Denser crystals (Å³) get no label either: their graphs fill the memory."""
 
-KIND_SHARES = {"perovskite": 0.5, "deformed": 0.3, "swapped": 0.2}
-NEAR_REST_SHARE = 0.65
+KIND_SHARES = {"perovskite": 0.55, "deformed": 0.275, "swapped": 0.175}
+NEAR_REST_SHARE = 0.55
 """Share of the perovskites whose lattice is near the sum of their ionic radii; the others draw
 each length from 2 to 10 Å."""
 

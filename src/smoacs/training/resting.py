@@ -1,0 +1,73 @@
+"""Crystals near what a predictor takes for their rest, to be labelled by a better potential.
+
+A predictor's own minima are where an optimiser ends up, and so where its errors matter most.
+Random perovskites and decorations of the structure types are relaxed on the predictor; each gives
+the end of its relaxation and a slightly deformed copy of it.
+"""
+
+import numpy as np
+from pymatgen.core import Lattice, Structure
+
+from smoacs.chemistry import ELEMENTS
+from smoacs.predictors import Predictor
+from smoacs.relaxation import relax_structures
+from smoacs.templates import PROTOTYPES, Template, prototype, reference_structure
+from smoacs.training.samples import (
+    MIN_COVALENT_RATIO,
+    Sample,
+    closest_ratio,
+    covalent_radius,
+    random_perovskite,
+)
+
+PEROVSKITE_SHARE = 0.6
+MAX_ATOMS = 14
+"""Larger structure types are left out: their labels cost too much."""
+
+MAX_STEPS = 60
+STRAIN = 0.03
+RATTLE = 0.05
+"""Standard deviation of a strain's components, and largest displacement (Å), of the copies."""
+
+
+def resting_samples(n: int, rng: np.random.Generator, predictor: Predictor) -> list[Sample]:
+    """Draw crystals, relax them on a predictor, and deform a copy of each.
+
+    Args:
+        n: How many to draw; up to twice as many come back.
+        rng: Of the draw.
+        predictor: One that gives the formation energy.
+    """
+    types = [prototype(name) for name in PROTOTYPES]
+    types = [t for t in types if t.n_sites <= MAX_ATOMS]
+    drawn: list[Structure] = []
+    while len(drawn) < n:
+        if rng.random() < PEROVSKITE_SHARE:
+            structure = random_perovskite(rng).structure
+        else:
+            structure = _decorated(types[rng.integers(len(types))], rng)
+        if closest_ratio(structure) > MIN_COVALENT_RATIO:
+            drawn.append(structure)
+    samples = []
+    for relaxed in relax_structures(drawn, predictor, max_steps=MAX_STEPS):
+        noise = STRAIN * rng.normal(size=(3, 3))
+        cell = relaxed.structure.lattice.matrix @ (np.eye(3) + 0.5 * (noise + noise.T))
+        copy = Structure(Lattice(cell), relaxed.structure.species, relaxed.structure.frac_coords)
+        copy.perturb(RATTLE * rng.random())
+        samples += [Sample(s, -1, "resting") for s in (relaxed.structure, copy)]
+    return [s for s in samples if closest_ratio(s.structure) > MIN_COVALENT_RATIO]
+
+
+def _decorated(template: Template, rng: np.random.Generator) -> Structure:
+    """A structure type with one random allowed element on each kind of site, roughly to scale."""
+    reference = reference_structure(template.name)
+    k = rng.integers(len(template.combinations))
+    element_of = {
+        label: ELEMENTS[int(rng.choice(np.flatnonzero(template.allowed[k, i])))]
+        for i, label in enumerate(template.site_labels)
+    }
+    species = [element_of[label] for label in template.site_labels]
+    old = sum(covalent_radius(site.specie.symbol) ** 3 for site in reference)
+    scale = (sum(covalent_radius(s) ** 3 for s in species) / old) ** (1 / 3)
+    cell = reference.lattice.matrix * scale * rng.uniform(0.9, 1.15)
+    return Structure(Lattice(cell), species, reference.frac_coords)

@@ -1,0 +1,24 @@
+"""Crystals near a predictor's rest: lower in its energy than where they were drawn, and copies."""
+
+import numpy as np
+
+from smoacs.predictors import load_predictor
+from smoacs.relaxation import relax_structures
+from smoacs.training.resting import resting_samples
+from smoacs.training.samples import MIN_COVALENT_RATIO, closest_ratio
+
+
+def test_samples_come_in_pairs_of_rest_and_deformed_copy() -> None:
+    predictor = load_predictor()
+    samples = resting_samples(3, np.random.default_rng(1), predictor)
+    assert len(samples) == 6
+    assert all(s.kind == "resting" and s.parent == -1 for s in samples)
+    assert all(closest_ratio(s.structure) > MIN_COVALENT_RATIO for s in samples)
+    energies = [r.energy for r in relax_structures([s.structure for s in samples], max_steps=0)]
+    for (rest, copy), (low, high) in zip(
+        zip(samples[::2], samples[1::2], strict=True),
+        zip(energies[::2], energies[1::2], strict=True),
+        strict=True,
+    ):
+        assert rest.structure.composition == copy.structure.composition
+        assert low < high
