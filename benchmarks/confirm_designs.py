@@ -68,6 +68,7 @@ def main() -> None:
         "holds_of_successes": float(table.loc[table["success"], "survives_relaxation"].mean()),
         "holds_of_distinct": float(distinct["survives_relaxation"].mean()),
         "drawn": len(drawn),
+        "failed": int((drawn["dft_status"] != "ok").sum()),
         "confirmed": int(drawn["confirmed"].sum()),
         "dft_at_rest": int((drawn["dft_pressure"].abs() < MAX_PRESSURE).sum()),
         "designs": json.loads(designs.to_json(orient="records")),

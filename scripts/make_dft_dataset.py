@@ -2,193 +2,231 @@
 
 First, 50 cubic perovskites of the Materials Project training data at their own geometry: how far
 GPAW's gaps are from the Materials Project's is the noise floor (`known.csv`). Then perovskites
-over the compositions that the masks of `smoacs.templates.perovskite()` allow, closed shells only,
-in an order drawn by chance, so that whatever is done when time is up is a fair sample:
+over the compositions that the masks of `smoacs.templates.perovskite()` allow, in an order drawn
+by chance, so that whatever is done when time is up is a fair sample:
 
-* charge combination: halides in 2 of 5, each other combination equally often; then a composition,
-  none twice before all were there once; X may be mixed; tolerance factor 0.78 to 1.08;
-* rest lengths by CHGNet: the cube's, and the three lengths that X on each axis asks for;
-* geometry: cube, or box with the three lengths, at 0.95, 0.98, 1, 1.03 or 1.06 times rest, or
-  strained by up to 4 % along each axis, or rattled by 0.05 Å.
+* charge combination: halides in 55 of 100, each other combination equally often; an ion with an
+  open d shell in 1 of 10; then a composition, none twice before all were there once; X may be
+  mixed; tolerance factor 0.78 to 1.08;
+* of those that the built-in predictor takes for metals, 1 in 3: designs have a gap;
+* rest lengths by CHGNet: the cube's, or those that X on each axis asks for;
+* geometry: cube or box at 0.97 to 1.04 times these lengths, some strained by up to 4 % along each
+  axis, some with all atoms shifted along one axis by about 0.08 Å.
 
-Needs the extras `dft` and `train`. Kill it when you like: it goes on where it was.
+Needs the extras `dft` and `train`. Kill it when you like: it goes on where it was. What was drawn
+is in `drawn.jsonl`, so a later version of the code or of the predictor changes no earlier crystal.
 
     python scripts/make_dft_dataset.py --mp megnet_mp2018.parquet --out runs/dft --minutes 60
+    python scripts/make_dft_dataset.py --out runs/dft --export data/dft_perovskites
 """
 
 import argparse
-import hashlib
+import fcntl
 import itertools
+import json
 import logging
+import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
-from pymatgen.core import Composition, Element, Lattice, Structure
-from rest_lengths import SITES, RestLengths
+from dft_export import DRAWN_FILE, LABELS_FILE, export
+from dft_recipes import (
+    METAL,
+    METALS_KEPT,
+    Recipe,
+    Sample,
+    known_perovskites,
+    realise,
+    recipes,
+    sketch,
+)
+from rest_lengths import RestLengths
 
-from smoacs.chemistry import ELEMENTS, goldschmidt
-from smoacs.dft import DftLabel, DftSettings, label, unpaired_electrons
-from smoacs.templates import Template, perovskite
+from smoacs.dft import DftLabel, DftSettings, label
+from smoacs.judging import evaluate_structures
+from smoacs.predictors import load_predictor
 
 log = logging.getLogger("make_dft_dataset")
 
-MAX_Z: Final = 83
-TOLERANCE: Final = (0.78, 1.08)
-SCALES: Final = (0.95, 0.98, 1.0, 1.03, 1.06)
-NEAR_REST: Final = (0.98, 1.0, 1.03)
-SHARES: Final = {"A+1 B+2 X-1": 0.4, "A+2 B+4 X-2": 0.2, "A+3 B+3 X-2": 0.2, "A+1 B+5 X-2": 0.2}
-KINDS: Final = {"cubic": 0.4, "box": 0.4, "strained": 0.1, "rattled": 0.1}
-MAX_STRAIN: Final = 0.04
-RATTLE: Final = 0.05
 N_KNOWN: Final = 50
-CHUNK: Final = 8
-"""Crystals between two looks at the clock."""
+CHUNK: Final = 16
+"""Crystals for each worker between two looks at the clock; the next ones are made meanwhile."""
 
 SETTINGS: Final = DftSettings(time_limit=400.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """One crystal to label: what it is and how its geometry is drawn."""
+class Labeller(Protocol):
+    """`smoacs.dft.label`, or what takes its place."""
 
-    number: int
-    species: tuple[str, ...]
-    charges: tuple[int, ...]
-    combination: str
-    radii: tuple[float, ...]
-    kind: str
-    scale: float
+    def __call__(
+        self,
+        structures: Sequence[Any],
+        settings: DftSettings | None = None,
+        *,
+        cache: str | Path,
+        workers: int = 1,
+    ) -> list[DftLabel]:
+        """Label structures."""
+        ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """One crystal with what the table says about it."""
+class Drawn:
+    """What was drawn so far, a line of JSON each, kept in a file."""
 
-    material_id: str
-    structure: Structure
-    about: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self, path: Path) -> None:
+        """Read the file; a line that a killed run left unfinished is cut off."""
+        self._path = path
+        text = path.read_text() if path.exists() else ""
+        text = text[: text.rfind("\n") + 1]
+        path.write_text(text)
+        lines = [json.loads(line) for line in text.splitlines()]
+        self.samples = [Sample.from_dict(line["sample"]) for line in lines if line["sample"]]
+        self.last = max((line["number"] for line in lines), default=-1)
+        self.empty = not lines
+
+    def add(self, number: int, sample: Sample | None, reason: str = "") -> None:
+        """Keep a crystal, or why a recipe gave none."""
+        plain = None if sample is None else sample.to_dict()
+        line = json.dumps({"number": number, "sample": plain, "reason": reason})
+        with self._path.open("a") as file:
+            file.write(f"{line}\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def main() -> None:
-    """Label until the limit, the time or the compositions are used up."""
+    """Label until the limit, the time or the compositions are used up; or export."""
     args = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     warnings.filterwarnings("ignore")
+    if args.export is not None:
+        export(args.out, args.export)
+        return
+    if args.mp is None:
+        raise SystemExit("--mp is missing: the file of the training data (see --help)")
     args.out.mkdir(parents=True, exist_ok=True)
+    with only_one(args.out / "lock"):
+        make(args)
+
+
+def make(args: argparse.Namespace, labeller: Labeller = label) -> None:
+    """Draw and label until the limit or the time is used up."""
     end = time.monotonic() + 60.0 * args.minutes
-    known = known_perovskites(args.mp, N_KNOWN, np.random.default_rng(args.seed))
-    labels = label_samples(known, args, end)
-    report_known(known[: len(labels)], labels, args.out / "known.csv")
+    drawn = Drawn(args.out / DRAWN_FILE)
+    splits = mp_splits(args.mp)
+    if drawn.empty:
+        for sample in known_perovskites(args.mp, N_KNOWN, np.random.default_rng(args.seed)):
+            drawn.add(-1, with_split(sample, splits))
+        drawn = Drawn(args.out / DRAWN_FILE)
     rest = RestLengths(args.out / "rest_lengths.jsonl")
-    stream = itertools.islice(recipes(args.seed), args.limit)
-    samples, table = list(known[: len(labels)]), list(labels)
-    while time.monotonic() < end:
-        taken = list(itertools.islice(stream, CHUNK))
-        if not taken:
-            break
-        made = [sample for recipe in taken if (sample := realise(recipe, rest, args.seed))]
-        new = label_samples(made, args, end)
-        samples += made[: len(new)]
-        table += new
-        write_table(samples, table, args.out)
-        failed = sum(item.results is None for item in table)
-        log.info(
-            "%d labels, %d failed, last of the stream %d", len(table), failed, taken[-1].number
-        )
+    coming = samples(drawn, rest, splits, seed=args.seed, limit=args.limit)
+    batch = args.workers * CHUNK
+    left = list(drawn.samples)
+    count = 0
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        while time.monotonic() < end:
+            taken, left = left[:batch], left[batch:]
+            wanted = batch if len(left) < batch else 0
+            next_ones = maker.submit(lambda n=wanted: list(itertools.islice(coming, n)))
+            structures = [sample.structure for sample in taken]
+            cache = args.out / LABELS_FILE
+            done = labeller(structures, SETTINGS, cache=cache, workers=args.workers)
+            report_known(taken, done, args.out / "known.csv")
+            count += len(done)
+            left += next_ones.result()
+            failed = sum(item.results is None for item in done)
+            seconds = float(np.mean([item.seconds for item in done])) if done else 0.0
+            log.info(
+                "%d labels; %d of the last %d failed, %.1f s each",
+                count,
+                failed,
+                len(done),
+                seconds,
+            )
+            if not left:
+                break
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Make the DFT dataset of perovskites.")
-    parser.add_argument("--mp", type=Path, required=True, help="training data with known crystals")
-    parser.add_argument("--out", type=Path, required=True, help="folder for labels and the table")
-    parser.add_argument("--workers", type=int, default=1, help="calculations at a time")
-    parser.add_argument("--limit", type=int, default=3000, help="crystals besides the known ones")
-    parser.add_argument("--minutes", type=float, default=240.0, help="no new calculations after")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
-
-
-def label_samples(
-    samples: Sequence[Sample], args: argparse.Namespace, end: float
-) -> list[DftLabel]:
-    """Labels of the first samples: all, unless the time is up before."""
-    done: list[DftLabel] = []
-    for start in range(0, len(samples), CHUNK):
-        if time.monotonic() > end:
-            break
-        structures = [sample.structure for sample in samples[start : start + CHUNK]]
-        cache = args.out / "labels.jsonl"
-        done += label(structures, SETTINGS, cache=cache, workers=args.workers)
-    return done
-
-
-# --- known crystals -----------------------------------------------------------------------------
-
-
-def known_perovskites(path: Path, number: int, rng: np.random.Generator) -> list[Sample]:
-    """Cubic closed-shell perovskites of the training data that the template allows."""
-    template = perovskite().with_elements(max_z=MAX_Z)
-    rows = pd.read_parquet(path)
-    found: list[Sample] = []
-    row: Any
-    for row in rows[rows["n_atoms"] == len(SITES)].itertuples():
-        match = _cubic_perovskite(row)
-        charges = _closed_shell_charges(template, match) if match else None
-        if match is None or charges is None:
+def samples(
+    drawn: Drawn, rest: RestLengths, splits: Mapping[str, str], *, seed: int, limit: int
+) -> Iterator[Sample]:
+    """Crystals of the stream that are not drawn yet, noted in the file as they come."""
+    is_metal = metal_by_predictor()
+    made = sum(sample.about["kind"] != "known" for sample in drawn.samples)
+    for recipe in recipes(seed):
+        if made >= limit:
+            return
+        if recipe.number <= drawn.last:
             continue
-        structure = Structure(Lattice.cubic(float(row.lattice[0])), match, SITES)
-        structure.add_oxidation_state_by_site(list(charges))
-        about = {
-            "kind": "known",
-            "scale": 1.0,
-            "combination": "",
-            "rest_length": float(row.lattice[0]),
-            "mp_band_gap": float(row.band_gap),
-        }
-        found.append(Sample(material_id=row.material_id, structure=structure, about=about))
-    order = rng.permutation(len(found))[:number]
-    log.info("%d known perovskites, %d drawn", len(found), len(order))
-    return [found[i] for i in order]
+        if is_left_out(recipe, seed, is_metal):
+            drawn.add(recipe.number, None, "taken for a metal")
+            continue
+        sample = realise(recipe, rest, seed)
+        if sample is None:
+            drawn.add(recipe.number, None, "no rest length")
+            continue
+        sample = with_split(sample, splits)
+        drawn.add(recipe.number, sample)
+        made += 1
+        yield sample
 
 
-def _cubic_perovskite(row: Any) -> list[str] | None:  # noqa: ANN401 - a pandas namedtuple
-    """Elements on A, B and X if a crystal is a cubic ABX3, else None."""
-    lattice = np.asarray(row.lattice, dtype=float)
-    if np.ptp(lattice[:3]) > 0.01 or np.abs(lattice[3:] - 90.0).max() > 0.1:
-        return None
-    frac = np.asarray(row.frac_coords, dtype=float).reshape(-1, 3)
-    for origin in frac:
-        offset = frac - origin
-        halves = np.round(2.0 * offset).astype(int) % 2
-        if np.abs(2.0 * offset - np.round(2.0 * offset)).max() > 0.01:
-            return None
-        at = {tuple(site): ELEMENTS[z - 1] for site, z in zip(halves, row.numbers, strict=True)}
-        wanted = [tuple(site) for site in (2 * SITES).astype(int)]
-        if set(at) == set(wanted) and len({at[site] for site in wanted[2:]}) == 1:
-            return [at[site] for site in wanted]
-    return None
+def is_left_out(recipe: Recipe, seed: int, is_metal: Callable[[Recipe], bool]) -> bool:
+    """Whether a recipe is one of the likely metals that are not labelled."""
+    drawn_by_lot = np.random.default_rng([seed, 3, recipe.number]).random() < METALS_KEPT
+    return not drawn_by_lot and is_metal(recipe)
 
 
-def _closed_shell_charges(template: Template, species: Sequence[str]) -> tuple[int, ...] | None:
-    """Charges of a combination that allows these elements on A, B, X, X, X as closed shells."""
-    index = [ELEMENTS.index(symbol) for symbol in species]
-    for allowed, charges in zip(template.allowed, template.combinations, strict=True):
-        fits = all(allowed[site, e] for site, e in enumerate(index))
-        if fits and all(is_usable(s, int(q)) for s, q in zip(species, charges, strict=True)):
-            return tuple(int(q) for q in charges)
-    return None
+def metal_by_predictor() -> Callable[[Recipe], bool]:
+    """Says whether the built-in predictor sees a metal at the length that radii ask for."""
+    predictor = load_predictor(device="cpu")
+
+    def is_metal(recipe: Recipe) -> bool:
+        values = evaluate_structures([sketch(recipe)], predictor)
+        return bool(values["band_gap"][0] < METAL)
+
+    return is_metal
 
 
-def report_known(samples: Sequence[Sample], labels: Sequence[DftLabel], path: Path) -> None:
+def mp_splits(path: Path) -> dict[str, str]:
+    """Part of the data that the training data have a formula in; the most withheld of several."""
+    rows = pd.read_parquet(path, columns=["formula", "split"])
+    order = ("train", "val", "test")
+    worst = rows["split"].map(order.index).groupby(rows["formula"]).max()
+    return {str(formula): order[place] for formula, place in worst.items()}
+
+
+def with_split(sample: Sample, splits: Mapping[str, str]) -> Sample:
+    """The sample with the part that the training data have its formula in."""
+    formula = sample.structure.composition.element_composition.reduced_formula
+    about = {**sample.about, "mp_split": splits.get(formula, "")}
+    return Sample(material_id=sample.material_id, structure=sample.structure, about=about)
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold a lock, so that two runs do not draw into one folder."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"{path.parent}: another run is at work there") from None
+        yield
+
+
+def report_known(taken: Sequence[Sample], labels: Sequence[DftLabel], path: Path) -> None:
     """Write GPAW's gap beside the Materials Project's; log the mean absolute difference."""
     rows = []
-    for sample, item in zip(samples, labels, strict=True):
+    for sample, item in zip(taken, labels, strict=True):
+        if sample.about["kind"] != "known":
+            continue
         values = item.results
         rows.append(
             {
@@ -203,147 +241,29 @@ def report_known(samples: Sequence[Sample], labels: Sequence[DftLabel], path: Pa
                 "seconds": item.seconds,
             }
         )
-    table = pd.DataFrame(rows)
-    if table.empty:
+    if not rows:
         return
+    table = pd.DataFrame(rows)
     table["difference"] = table["gpaw_band_gap"] - table["mp_band_gap"]
+    if path.is_file():
+        before = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        table = pd.concat([before, table]).drop_duplicates("material_id", keep="last")
     table = table.sort_values("difference", key=np.abs, ascending=False)
     table.to_csv(path, index=False)
-    mae = table["difference"].abs().mean()
-    median = table["difference"].abs().median()
-    log.info("known: %d, MAE %.3f eV, median %.3f eV", len(table), mae, median)
+    size = table["difference"].abs()
+    log.info("known: %d, MAE %.3f eV, median %.3f eV", len(table), size.mean(), size.median())
 
 
-# --- the stream ---------------------------------------------------------------------------------
-
-
-def is_usable(symbol: str, charge: int) -> bool:
-    """Whether an ion is in this part of the data: closed shells, no lanthanides but La and Lu."""
-    element = Element(symbol)
-    lanthanide = element.is_lanthanoid and symbol not in {"La", "Lu"}
-    return element.Z <= MAX_Z and not lanthanide and unpaired_electrons(symbol, charge) == 0
-
-
-def compositions(template: Template, k: int) -> list[tuple[tuple[str, ...], tuple[float, ...]]]:
-    """Elements and radii on A, B, X, X, X of a combination, tolerance factor within its window."""
-    if template.radii is None:
-        raise ValueError("the perovskite template has no radii")
-    charges = template.combinations[k]
-    sets = [
-        [
-            (ELEMENTS[e], float(template.radii[k, site, e]))
-            for e in np.flatnonzero(template.allowed[k, site])
-            if is_usable(ELEMENTS[e], int(charges[site]))
-        ]
-        for site in range(3)
-    ]
-    found = []
-    for a, b in itertools.product(sets[0], sets[1]):
-        for x in itertools.combinations_with_replacement(sets[2], 3):
-            factor = goldschmidt(a[1], b[1], float(np.mean([r for _, r in x])))
-            if TOLERANCE[0] <= factor <= TOLERANCE[1]:
-                ions = (a, b, *x)
-                found.append((tuple(s for s, _ in ions), tuple(r for _, r in ions)))
-    return found
-
-
-def recipes(seed: int) -> Iterator[Recipe]:
-    """Endless stream of crystals to make, the same for the same seed."""
-    rng = np.random.default_rng([seed, 1])
-    template = perovskite().with_elements(max_z=MAX_Z)
-    pools = {name: compositions(template, k) for k, name in enumerate(template.combination_names)}
-    log.info("compositions: %s", {name: len(pool) for name, pool in pools.items()})
-    shares = np.array([SHARES[name] for name in pools])
-    queues: dict[str, list[int]] = {name: [] for name in pools}
-    for number in itertools.count():
-        name = str(rng.choice(list(pools), p=shares / shares.sum()))
-        kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
-        scale = float(rng.choice(SCALES if kind in {"cubic", "box"} else NEAR_REST))
-        queues[name] = queues[name] or rng.permutation(len(pools[name])).tolist()
-        species, radii = pools[name][queues[name].pop()]
-        charges = template.combinations[template.combination_names.index(name)]
-        yield Recipe(
-            number=number,
-            species=species,
-            charges=tuple(int(q) for q in charges),
-            combination=name,
-            radii=radii,
-            kind=kind,
-            scale=scale,
-        )
-
-
-def realise(recipe: Recipe, rest: RestLengths, seed: int) -> Sample | None:
-    """The crystal of a recipe; None if CHGNet sees no rest length."""
-    rng = np.random.default_rng([seed, 2, recipe.number])
-    boxed = recipe.kind == "box" or (recipe.kind in {"strained", "rattled"} and rng.random() < 0.5)
-    at_rest = rest(recipe.species, recipe.radii, boxed=boxed)
-    if at_rest is None:
-        return None
-    lengths = recipe.scale * np.array(at_rest)
-    if recipe.kind == "strained":
-        lengths = lengths * (1.0 + rng.uniform(-MAX_STRAIN, MAX_STRAIN, size=3))
-    structure = Structure(Lattice.orthorhombic(*lengths), recipe.species, SITES)
-    structure.add_oxidation_state_by_site(list(recipe.charges))
-    if recipe.kind == "rattled":
-        shift = RATTLE * rng.normal(size=(len(SITES), 3))
-        for site, vector in enumerate(shift):
-            structure.translate_sites([site], vector, frac_coords=False)
-    about = {
-        "kind": recipe.kind,
-        "scale": recipe.scale,
-        "combination": recipe.combination,
-        "rest_length": float(np.cbrt(np.prod(at_rest))),
-        "mp_band_gap": np.nan,
-    }
-    return Sample(material_id=f"smoacs-{recipe.number:05d}", structure=structure, about=about)
-
-
-# --- the table ----------------------------------------------------------------------------------
-
-
-def split_of(composition: Composition) -> str:
-    """Part of the data that a composition belongs to, by a hash of its reduced formula."""
-    digest = hashlib.sha256(composition.reduced_formula.encode()).digest()
-    return {0: "test", 1: "val"}.get(int.from_bytes(digest[:8]) % 10, "train")
-
-
-def write_table(samples: Sequence[Sample], labels: Sequence[DftLabel], out: Path) -> None:
-    """Write the labelled crystals in the training layout, and the failures as a list."""
-    rows, failures = [], []
-    for sample, item in zip(samples, labels, strict=True):
-        composition = sample.structure.composition.element_composition
-        values = item.results
-        if values is None:
-            failures.append(f"{sample.material_id} {composition.reduced_formula}: {item.failure}")
-            continue
-        structure = sample.structure
-        rows.append(
-            {
-                "material_id": sample.material_id,
-                "formula": composition.reduced_formula,
-                "n_atoms": len(structure),
-                "numbers": np.array(structure.atomic_numbers, dtype=np.uint8),
-                "frac_coords": np.asarray(structure.frac_coords % 1.0, np.float32).ravel(),
-                "lattice": np.array(structure.lattice.parameters, dtype=np.float32),
-                "split": split_of(composition),
-                "band_gap": values.band_gap,
-                "band_gap_direct": values.band_gap_direct,
-                "dft_energy_per_atom": values.energy_per_atom,
-                "dft_pressure": values.pressure,
-                "dft_stress": values.stress,
-                "dft_forces": np.array(values.forces, dtype=np.float32).ravel(),
-                "dft_max_force": values.max_force,
-                "dft_cutoff": values.cutoff,
-                "dft_settings": item.settings,
-                "dft_seconds": item.seconds,
-                **sample.about,
-            }
-        )
-    temporary = out / "dft_perovskites.parquet.new"
-    pd.DataFrame(rows).to_parquet(temporary, index=False)
-    temporary.replace(out / "dft_perovskites.parquet")
-    (out / "failures.txt").write_text("".join(f"{line}\n" for line in failures))
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Make the DFT dataset of perovskites.")
+    parser.add_argument("--mp", type=Path, help="training data with known crystals")
+    parser.add_argument("--out", type=Path, required=True, help="folder for labels")
+    parser.add_argument("--workers", type=int, default=1, help="calculations at a time")
+    parser.add_argument("--limit", type=int, default=3000, help="crystals besides the known ones")
+    parser.add_argument("--minutes", type=float, default=240.0, help="no new calculations after")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--export", type=Path, help="write table and data card to this folder")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

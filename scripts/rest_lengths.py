@@ -70,9 +70,7 @@ class RestLengths:
 
     def _cube(self, species: Sequence[str], radii: Sequence[float]) -> list[float] | None:
         """The minimum that is nearest to the length which the radii ask for."""
-        r_a, r_b, *r_x = radii
-        x = float(np.mean(r_x))
-        guess = (r_b + x) + np.sqrt(0.5) * (r_a + x)  # mean of the lengths by B-X and by A-X
+        guess = ionic_length(radii)
         energies = self._energies(species, np.outer(guess * FACTORS, np.ones(3)))
         inner = np.flatnonzero((energies[1:-1] < energies[:-2]) & (energies[1:-1] < energies[2:]))
         if len(inner) == 0:
@@ -81,14 +79,18 @@ class RestLengths:
         return [round(float(guess * _vertex(FACTORS, energies, best)), 4)] * 3
 
     def _box(self, species: Sequence[str], radii: Sequence[float], cube: float) -> list[float]:
-        """The minimum in one length after the other, from lengths in proportion to B-X."""
+        """The minimum in one length after the other, from lengths in proportion to B-X.
+
+        Axes with the same X keep the same length: a tetragonal cell has fewer k-points.
+        """
         bonds = radii[1] + np.array(radii[2:])
         box = cube * bonds / bonds.mean()
-        for _, axis in itertools.product(range(SWEEPS), range(3)):
+        alike = [np.array(species[2:]) == x for x in dict.fromkeys(species[2:])]
+        for _, axes in itertools.product(range(SWEEPS), alike):
             trials = np.repeat(box[None], len(STEPS), axis=0)
-            trials[:, axis] *= 1.0 + STEPS
+            trials[:, axes] *= 1.0 + STEPS[:, None]
             energies = self._energies(species, trials)
-            box[axis] *= 1.0 + _vertex(STEPS, energies, int(np.argmin(energies)))
+            box[axes] *= 1.0 + _vertex(STEPS, energies, int(np.argmin(energies)))
         return [round(float(length), 4) for length in box]
 
     def _energies(
@@ -105,6 +107,13 @@ class RestLengths:
         boxes = [Structure(Lattice.orthorhombic(*row), species, SITES) for row in lengths]
         answers = self._model.predict_structure(boxes, task="e", batch_size=len(boxes))
         return np.array([float(answer["e"]) for answer in answers])
+
+
+def ionic_length(radii: Sequence[float]) -> float:
+    """Length of the cube (Å) that radii on A, B, X, X, X ask for: mean of those by B-X and A-X."""
+    r_a, r_b, *r_x = radii
+    x = float(np.mean(r_x))
+    return float((r_b + x) + np.sqrt(0.5) * (r_a + x))
 
 
 def _vertex(x: NDArray[np.float64], y: NDArray[np.float64], i: int) -> float:

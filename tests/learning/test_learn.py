@@ -79,6 +79,10 @@ def test_every_round_keeps_its_data_weights_designs_and_numbers(learned):
         assert designs["confirmed"].tolist() == right.tolist()
         numbers = json.loads((here / "round.json").read_text())
         assert numbers["confirmed"] == right.sum()
+        best = designs["chosen_for"] == "best"
+        assert numbers["best_share"] == pytest.approx(right[best].mean())
+        assert numbers["explored_share"] == pytest.approx(right[~best].mean())
+        assert 0 <= numbers["known_share"] <= 1
         assert numbers["core_hours"] == pytest.approx(0.06)
         assert numbers["median_pressure"] == 2.0
         assert numbers["low_pressure_share"] == 1.0
@@ -127,6 +131,15 @@ def test_what_the_weights_say_besides_the_gap_is_not_forgotten(learned, weights)
     assert header.training_data == ("made up", "designs labelled while learning: 18 by PBE, toy 1")
     assert header.metrics == {}
     assert len(formulas) == 18
+
+
+def test_the_first_weights_gap_holds_on_crystals_unlike_the_designs(learned):
+    table = pd.read_parquet(learned.path / "round_2/training/data.parquet")
+    train = table[table["split"] == "train"]
+    labelled = set(pd.read_parquet(learned.path / "labelled.parquet")["formula"])
+    held = train[train["band_gap"].notna() & ~train["formula"].isin(labelled)]
+    assert len(held) == 100
+    assert set(held["formation_energy"].notna()) == {True}
 
 
 def test_progress_is_told(learned, events):

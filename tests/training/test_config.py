@@ -86,6 +86,11 @@ def test_shipped_config_is_valid(monkeypatch, tmp_path):
         ({}, "[heads.band_gap]\nunit = 'meV'", r"unit is 'meV', but band_gap is in eV"),
         ({}, "[heads.band_gap]\nshare = 2", r"heads.band_gap.share: .*it must be the share"),
         ({}, "[heads.band_gap]\nshare = 0.8", r"make 1.1 of a batch"),
+        (
+            {"data": "[{ path = 'crystals.parquet', share = 0.75 }]"},
+            "",
+            r"heads and data make 1.05 of a batch",
+        ),
         ({}, "[heads.bandgap]\nshare = 0.1", r"'bandgap' is not among.*did you mean 'band_gap'"),
         ({}, "[heads.formation_energy]\nlog10 = true", r"formation_energy has no logarithm"),
         ({"properties": '["charm"]'}, "", r"'charm' is new to smoacs: give its unit"),

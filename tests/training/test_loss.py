@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from smoacs.training.data import build_dataset, make_batch
-from smoacs.training.loss import LossTerm, loss_of
+from smoacs.training.loss import LOSS_TERMS, LossTerm, loss_of
 from smoacs.training.sampling import epoch_batches, make_pools
 
 
@@ -68,6 +68,36 @@ def test_epoch_holds_relaxed_crystals_once_and_others_in_their_share(rows, prope
     relaxed = chosen[~data.off_equilibrium[chosen]]
     assert sorted(relaxed) == np.flatnonzero(~data.off_equilibrium).tolist()
     assert [data.off_equilibrium[batch].sum() for batch in batches] == [3, 3, 3]
+
+
+def test_a_table_with_a_share_is_drawn_from_in_it_relaxed_or_not(rows, properties):
+    tables = rows.assign(source=[k // 10 for k in range(30)])
+    data = build_dataset(tables, properties, 4.0)
+    pools = make_pools(data, 10, 0.3, (), source_shares=(0.0, 0.0, 0.2))
+    batches = list(epoch_batches(pools, np.random.default_rng(0)))
+    ours = np.arange(30) >= 20
+    for batch in batches:
+        assert ours[batch].sum() == 2
+        assert (data.off_equilibrium[batch] & ~ours[batch]).sum() == 3
+    once = np.concatenate(batches)
+    relaxed = once[~data.off_equilibrium[once] & ~ours[once]]
+    assert sorted(relaxed) == np.flatnonzero(~data.off_equilibrium & ~ours).tolist()
+
+
+def test_a_gap_counts_in_full_whatever_the_crystal(rows, properties):
+    """Only energies count less where a crystal is not at rest."""
+    terms = [LOSS_TERMS[name] for name in properties]
+    gap = properties.index("band_gap")
+    at_rest = build_dataset(rows.assign(kind="relaxed"), properties, 4.0)
+    strained = build_dataset(rows.assign(kind="strained"), properties, 4.0)
+    index = np.arange(8)
+    losses = []
+    for data in (at_rest, strained):
+        batch = make_batch(data, index, 4.0)
+        prediction = batch.labels.clone()
+        prediction[:, gap] += 1.0
+        losses.append(float(loss_of(prediction, batch, terms)))
+    assert losses[0] == pytest.approx(losses[1])
 
 
 def test_batch_larger_than_the_data_is_one_batch(rows, properties):

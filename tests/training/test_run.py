@@ -29,6 +29,7 @@ members = 2
 batch_size = 8
 validations = 3
 device = "cpu"
+heads.band_gap = { scale = "PBE (made up)" }
 heads.charm = { unit = "K", log10 = true, share = 0.2 }
 network = { cutoff = 3.5, channels = 8, moment_channels = 4, hidden = 8, layers = 1 }
 """
@@ -72,6 +73,7 @@ def test_from_a_table_to_weights_and_report(here, capfd):
         "charm": "K",
     }
     assert list(header.log10) == ["charm"]
+    assert header.scales == {"band_gap": "PBE (made up)"}
     assert header.training_data == ("made up, no licence",)
     assert header.metrics["band_gap"]["n"] > 0
     assert header.metrics["charm"]["mae_log10"] > 0
@@ -119,6 +121,7 @@ def test_from_a_table_to_weights_and_report(here, capfd):
         "mine, which this started from: made up, no licence",
     )
     assert set(formulas.tolist()) <= set(more.tolist())
+    assert header.scales == {"band_gap": "PBE (made up)"}
 
 
 @pytest.mark.slow

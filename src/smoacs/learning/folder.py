@@ -115,6 +115,10 @@ class LearnFolder:
         tables = (read_table(self.round(k).designs) for k in range(rounds))
         return [formula for table in tables for formula in table["formula"]]
 
+    def verdicts(self, rounds: int) -> list[tuple[str, bool]]:
+        """Formula of each design that the first rounds have labelled, and if it is confirmed."""
+        return [v for k in range(rounds) for v in verdicts(read_table(self.round(k).designs))]
+
     def all_labelled(self, rounds: int) -> pd.DataFrame:
         """Labels of the first rounds."""
         files = (self.round(k).labels for k in range(rounds))
@@ -181,6 +185,13 @@ def read_table(file: Path) -> pd.DataFrame:
     if not file.is_file():
         return pd.DataFrame(columns=list(texts))
     return pd.read_csv(file, dtype=texts, keep_default_na=False, na_values=[""])
+
+
+def verdicts(designs: pd.DataFrame) -> list[tuple[str, bool]]:
+    """Formula of each labelled design, and whether it is confirmed."""
+    if designs.empty:
+        return []
+    return list(zip(designs["formula"], designs["confirmed"].astype(bool), strict=True))
 
 
 def write_table(file: Path, table: pd.DataFrame) -> None:

@@ -16,12 +16,13 @@ from smoacs.learning.folder import (
     LearnFolder,
     RoundFolder,
     read_table,
+    verdicts,
     write_parquet,
     write_table,
 )
 from smoacs.learning.labelled import design_table, labelled_table
 from smoacs.learning.labelling import NOTHING, Labelling, LabelState, Oracle
-from smoacs.learning.numbers import RoundNumbers, stop_reason
+from smoacs.learning.numbers import RoundNumbers, known_share, stop_reason
 from smoacs.learning.settings import LearnSettings
 from smoacs.learning.tune import Tuning, fine_tune
 from smoacs.runs import SavedRun, execute, read_run, resume
@@ -104,12 +105,15 @@ class Rounds:
             write_table(here.chosen, choose(run.select(), known, self.settings))
         designs = self._label(run, here, before)
         self._tune(run, here, number, designs["id"].tolist())
+        successes = run.select()["formula"].tolist()
+        labelled = [*self.folder.verdicts(number), *verdicts(designs)]
         numbers = RoundNumbers.of(
             designs,
             before,
             candidates=len(run.table),
             success_rate=float(run.table["success"].mean()),
-            new_successes=int((~run.select()["formula"].isin(known)).sum()),
+            new_successes=len(set(successes).difference(known)),
+            known_share=known_share(successes, labelled),
             seconds=time.monotonic() - begin,
         )
         write_atomically(here.numbers, json.dumps(numbers.to_dict(), indent=1).encode())
@@ -170,6 +174,7 @@ class Rounds:
             start=self._weights(number),
             labelled=self.folder.all_labelled(number + 1),
             others=others,
+            template=self.config.template,
             settings=self.settings,
             device=self.config.device,
             seed=(self.config.seed + number) % _SEEDS,

@@ -1,9 +1,10 @@
 """Fine-tuning of an ensemble on labelled designs, old and new, without forgetting the rest.
 
-Heads that have no labels would drift while the gap's is trained, since they share layers with it.
-So the first weights' own predictions stand in for what is missing (learning without forgetting, Z.
-Li and D. Hoiem, IEEE Trans. Pattern Anal. Mach. Intell. 40, 2935 (2018)), on the labelled designs
-and on some that were not labelled.
+Heads that have no labels would drift while the gap's is trained, since they share layers with it,
+and so would the gap of crystals unlike the designs. So the first weights' own predictions stand in
+for what is missing (learning without forgetting, Z. Li and D. Hoiem, IEEE Trans. Pattern Anal.
+Mach. Intell. 40, 2935 (2018)): of all but the gap on the labelled designs and on some that were not
+labelled, and of everything on random crystals unlike them.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from smoacs.checking.truth import GAP
 from smoacs.chemistry import ELEMENTS
 from smoacs.judging import evaluate_structures, is_crystal
 from smoacs.learning.labelled import joined, plain_row
+from smoacs.learning.replay import distant_crystals
 from smoacs.learning.settings import LearnSettings
 from smoacs.predictors import load_predictor
 from smoacs.predictors.builtin import formula_hash, load_network
@@ -40,6 +42,12 @@ COMPANIONS: Final = 4
 MIN_COMPANIONS: Final = 200
 """At least so many, as far as there are."""
 
+REPLAY: Final = 2
+"""Random crystals for each labelled one on which the first weights' gap holds."""
+
+MIN_REPLAY: Final = 100
+"""At least so many."""
+
 VALIDATION: Final = 200
 """Crystals of the user's data that the training's log is measured on."""
 
@@ -58,6 +66,7 @@ class Tuning:
         start: Weights to go on from.
         labelled: All labels so far, in the training layout.
         others: Crystals of the last round that have no label.
+        template: Name of the designs' template.
         settings: How to learn.
         device: Where to train.
         seed: Of all draws.
@@ -67,6 +76,7 @@ class Tuning:
     start: str
     labelled: pd.DataFrame
     others: Sequence[Structure]
+    template: str
     settings: LearnSettings
     device: str
     seed: int
@@ -137,8 +147,10 @@ def training_table(tuning: Tuning, config: TrainConfig, properties: Sequence[str
     rng = np.random.default_rng([tuning.seed, 2])
     number = max(MIN_COMPANIONS, COMPANIONS * len(tuning.labelled))
     labelled = _labels_of(tuning.labelled, properties)
+    replay = pd.DataFrame()
     if tuning.settings.data is None:
         companions = _unlabelled(tuning.others, number, rng)
+        replay = _replay(tuning, properties, rng)
         validation = pd.DataFrame()
         missing = [name for name in properties if name != GAP]
     else:
@@ -148,7 +160,7 @@ def training_table(tuning: Tuning, config: TrainConfig, properties: Sequence[str
         missing = [name for name in properties if name not in given or given[name].isna().all()]
     labelled = _taught(labelled, missing, tuning.first)
     companions = _taught(companions, missing, tuning.first)
-    train = joined([labelled, companions]).assign(split="train")
+    train = joined([labelled, companions, replay]).assign(split="train")
     validation = validation if len(validation) else labelled
     table = joined([train, validation.assign(split="val")])
     for name in properties:
@@ -165,7 +177,7 @@ def check_data(settings: LearnSettings, first: str) -> None:
     """
     if settings.data is not None:
         empty = pd.DataFrame()
-        tuning = Tuning(first, first, empty, (), settings, "cpu", 0)
+        tuning = Tuning(first, first, empty, (), "", settings, "cpu", 0)
         config = tune_config(tuning, Path("weights.safetensors"), _header_of(first))
         read_source(config.data[0], config)
 
@@ -186,6 +198,15 @@ def _unlabelled(
     crystals = [structure for structure in structures if is_crystal(structure)]
     drawn = np.sort(rng.permutation(len(crystals))[:number])
     return pd.DataFrame([plain_row(crystals[k]) for k in drawn]).assign(kind=RELAXED)
+
+
+def _replay(tuning: Tuning, properties: Sequence[str], rng: np.random.Generator) -> pd.DataFrame:
+    """Random crystals unlike the designs, with all that the first weights say of them."""
+    formulas = list(dict.fromkeys(tuning.labelled["formula"]))
+    number = max(MIN_REPLAY, REPLAY * len(tuning.labelled))
+    crystals = distant_crystals(number, formulas, tuning.template, rng)
+    rows = _unlabelled(crystals, number, rng)
+    return _taught(rows, properties, tuning.first)
 
 
 def _drawn(rows: pd.DataFrame, number: int, rng: np.random.Generator) -> pd.DataFrame:

@@ -39,6 +39,7 @@ class WeightsHeader:
         metrics: Held-out errors: property -> {"mae": ..., "n": ...} in the property's unit.
         log10: Properties that the network holds as logarithms (see `Network`).
         domain: What the relaxed training crystals cover; None in older files.
+        scales: Words for what the values of a property are, such as the functional of a band gap.
     """
 
     name: str
@@ -49,6 +50,7 @@ class WeightsHeader:
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     log10: Mapping[str, float] = field(default_factory=dict)
     domain: TrainingDomain | None = None
+    scales: Mapping[str, str] = field(default_factory=dict)
 
 
 def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: Tensor) -> None:

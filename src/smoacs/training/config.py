@@ -47,6 +47,12 @@ class DataSource(_Settings):
     split: str | None = Field(
         default=None, description="the column with train, val or test, or 'formula'"
     )
+    share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="the share of a batch that is drawn from this table (0: as it comes)",
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -75,6 +81,11 @@ class HeadSettings(_Settings):
         description="the share of a batch that has this label (0: as it comes)",
     )
     weight: float = Field(default=1.0, gt=0, description="the weight in the loss, above 0")
+    scale: str | None = Field(
+        default=None,
+        min_length=1,
+        description="words for what the values are, such as 'PBE (Materials Project; GPAW)'",
+    )
 
 
 class TrainConfig(_Settings):
@@ -175,10 +186,11 @@ class TrainConfig(_Settings):
     @model_validator(mode="after")
     def _shares(self) -> Self:
         total = self.off_equilibrium_share + sum(head.share for head in self.heads.values())
+        total += sum(source.share for source in self.data)
         if total >= 1:
             raise ValueError(
-                f"off_equilibrium_share and the shares of the heads make {total:g} of a batch; "
-                "they must leave room for the other crystals, so less than 1"
+                f"off_equilibrium_share and the shares of heads and data make {total:g} of a "
+                "batch; they must leave room for the other crystals, so less than 1"
             )
         return self
 

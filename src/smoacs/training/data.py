@@ -40,6 +40,7 @@ class Dataset:
         atom_offsets: [n + 1].
         edge_offsets: [n + 1].
         off_equilibrium: Whether the crystal is not a relaxed one, [n].
+        sources: Number of the table that the crystal came from, [n].
         formulas: Reduced formulas.
     """
 
@@ -54,6 +55,7 @@ class Dataset:
     atom_offsets: NDArray[np.int64]
     edge_offsets: NDArray[np.int64]
     off_equilibrium: NDArray[np.bool_]
+    sources: NDArray[np.int16]
     formulas: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -160,6 +162,9 @@ def build_dataset(rows: pd.DataFrame, properties: tuple[str, ...], cutoff: float
         off_equilibrium=(rows["kind"] != RELAXED).to_numpy()
         if "kind" in rows.columns
         else np.zeros(len(rows), dtype=bool),
+        sources=rows["source"].to_numpy(dtype=np.int16)
+        if "source" in rows.columns
+        else np.zeros(len(rows), dtype=np.int16),
         formulas=tuple(rows["formula"]) if "formula" in rows.columns else (),
     )
 

@@ -51,6 +51,7 @@ class FitSettings:
         batch_size: Crystals per step.
         off_equilibrium_share: Share of a batch that is away from equilibrium.
         property_shares: Share of a batch drawn for each property; empty for none.
+        source_shares: Share of a batch drawn from each table; empty for none.
         learning_rate: The largest.
         trunk_rate: The trunk's share of it; 0 freezes the trunk.
         weight_decay: Of AdamW.
@@ -77,6 +78,7 @@ class FitSettings:
     batch_size: int = 32
     off_equilibrium_share: float = 0.3
     property_shares: tuple[float, ...] = ()
+    source_shares: tuple[float, ...] = ()
     learning_rate: float = 2e-3
     trunk_rate: float = 1.0
     weight_decay: float = 0.01
@@ -144,7 +146,11 @@ class _Fit:
         self.network, self.train, self.settings = network, train, settings
         self.terms = with_scales(terms, network)
         self.pools = make_pools(
-            train, settings.batch_size, settings.off_equilibrium_share, settings.property_shares
+            train,
+            settings.batch_size,
+            settings.off_equilibrium_share,
+            settings.property_shares,
+            source_shares=settings.source_shares,
         )
         self.optimiser = _optimiser(network, settings)
         self.average = copy.deepcopy(network).requires_grad_(requires_grad=False)

@@ -68,6 +68,7 @@ def fit_settings(config: TrainConfig, member: int) -> FitSettings:
         batch_size=config.batch_size,
         off_equilibrium_share=config.off_equilibrium_share,
         property_shares=tuple(config.head(p).share for p in config.properties),
+        source_shares=tuple(source.share for source in config.data),
         learning_rate=config.learning_rate,
         trunk_rate=config.trunk_rate,
         force_weight=config.force_weight,

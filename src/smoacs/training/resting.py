@@ -45,7 +45,7 @@ def resting_samples(n: int, rng: np.random.Generator, predictor: Predictor) -> l
         if rng.random() < PEROVSKITE_SHARE:
             structure = random_perovskite(rng).structure
         else:
-            structure = _decorated(types[rng.integers(len(types))], rng)
+            structure = random_decoration(types[rng.integers(len(types))], rng)
         if closest_ratio(structure) > MIN_COVALENT_RATIO:
             drawn.append(structure)
     samples = []
@@ -58,7 +58,7 @@ def resting_samples(n: int, rng: np.random.Generator, predictor: Predictor) -> l
     return [s for s in samples if closest_ratio(s.structure) > MIN_COVALENT_RATIO]
 
 
-def _decorated(template: Template, rng: np.random.Generator) -> Structure:
+def random_decoration(template: Template, rng: np.random.Generator) -> Structure:
     """A structure type with one random allowed element on each kind of site, roughly to scale."""
     reference = reference_structure(template.name)
     k = rng.integers(len(template.combinations))

@@ -118,6 +118,7 @@ def collect_members(config: TrainConfig, folder: Path, start: Start | None) -> P
         training_data=_sources(config, start),
         metrics=header_metrics(ensemble, test, predicted),
         log10=limits,
+        scales=_scales(config, start),
     )
     header = finish_ensemble(ensemble, header, table)
     save_weights(config.out, ensemble, header, _formulas(train, start))
@@ -132,6 +133,13 @@ def _sources(config: TrainConfig, start: Start | None) -> tuple[str, ...]:
     before = start.header.training_data or ("unknown data",)
     name = start.header.name
     return config.sources + tuple(f"{name}, which this started from: {text}" for text in before)
+
+
+def _scales(config: TrainConfig, start: Start | None) -> dict[str, str]:
+    """What the values of a property are, in words, as far as that is said."""
+    before = {} if start is None else start.header.scales
+    chosen = {name: config.head(name).scale or before.get(name) for name in config.properties}
+    return {name: scale for name, scale in chosen.items() if scale}
 
 
 def _formulas(train: Dataset, start: Start | None) -> Tensor:

@@ -30,7 +30,12 @@ class Pools:
 
 
 def make_pools(
-    data: Dataset, batch_size: int, off_equilibrium_share: float, shares: Sequence[float]
+    data: Dataset,
+    batch_size: int,
+    off_equilibrium_share: float,
+    shares: Sequence[float],
+    *,
+    source_shares: Sequence[float] = (),
 ) -> Pools:
     """Sort the crystals into pools.
 
@@ -40,23 +45,31 @@ def make_pools(
         off_equilibrium_share: Share of a batch that is away from equilibrium, if there are any.
         shares: For each property the share of a batch that is drawn from the crystals with its
             label; 0 for those that come as they come.
+        source_shares: For each table the share of a batch that is drawn from its crystals, relaxed
+            or not; 0 for those that come as they come.
 
     Raises:
         InputError: If no crystal is left that is in none of the shares.
     """
-    off = data.off_equilibrium
-    main = ~off
     drawn = []
+    apart = np.zeros(len(data), dtype=bool)
+    for number, share in enumerate(source_shares):
+        of_source = data.sources == number
+        if share > 0 and of_source.any():
+            drawn.append((np.flatnonzero(of_source), share))
+            apart |= of_source
+    off = data.off_equilibrium & ~apart
+    main = ~off & ~apart
     if off.any() and off_equilibrium_share > 0:
         drawn.append((np.flatnonzero(off), off_equilibrium_share))
     for k, share in enumerate(shares):
         if share > 0:
-            labelled = ~off & np.isfinite(data.labels[:, k])
+            labelled = ~off & ~apart & np.isfinite(data.labels[:, k])
             drawn.append((np.flatnonzero(labelled), share))
             main &= ~labelled
     if not main.any():
         raise InputError(
-            "every crystal has a label of a property with a share of the batch: "
+            "every crystal has a label of a property, or is of a table, with a share of the batch: "
             "leave out the share of the largest set"
         )
     counted = tuple((index, max(1, round(batch_size * share))) for index, share in drawn)
