@@ -79,8 +79,11 @@ notebooks: $(VENV)/.installed-docs
 	$(BIN)/python scripts/run_notebooks.py
 
 # DATA=... is the folder of the tables whose crystals serve as templates; rows without theirs stay out.
+# SHARE=0.25 takes a quarter of the paper's calls, SEEDS=1 one seed, MINUTES=40 what fits into that time.
 benchmark: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.paper --limit-s 7200 $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.paper --limit-s 7200 $(if $(DATA),--data $(DATA)) \
+		$(if $(SHARE),--budget-share $(SHARE)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(MINUTES),--minutes $(MINUTES))
 	$(BIN)/python -m benchmarks.speed --out benchmarks/results/speed.json
 	$(BIN)/python -m benchmarks.paper.document
 

@@ -55,6 +55,8 @@ def main() -> None:
                     "0.8 <= tolerance_factor <= 1.0",
                 ),
                 seed=seed,
+                at_rest=False,
+                search="gradient",
             )
             result = run_search(config, predictor=predictor)
             targets = config.parsed_targets()

@@ -76,7 +76,11 @@ class Case:
     settings: Mapping[str, object]
     templates: Sequence[str]
     n: int = 96
-    ways: Sequence[Mapping[str, object]] = ({}, {"preset": "paper"}, {"at_rest": True})
+    ways: Sequence[Mapping[str, object]] = (
+        {"at_rest": False},
+        {"preset": "paper"},
+        {"at_rest": True, "search": "gradient"},
+    )
 
 
 SMALL = ("perovskite", "rock-salt", "wurtzite", "rutile", "half-heusler", "delafossite")
@@ -160,7 +164,10 @@ CASES = (
         "every composition",
         {"elements": "K Ca Ti Zr O F", "max_elements": {"X": 1}, "min_distance": 0.7},
         ("perovskite", "rutile", "rock-salt"),
-        ways=({"search": "exhaustive"}, {"search": "exhaustive", "symmetry": "space-group"}),
+        ways=(
+            {"search": "exhaustive", "at_rest": False},
+            {"search": "exhaustive", "at_rest": False, "symmetry": "space-group"},
+        ),
     ),
     Case("seeds", {"symmetry": "space-group", "forbidden": "no-toxic", "frozen": ()}, (SEEDS,)),
 )
@@ -192,7 +199,7 @@ def run(
 def unruled(case: Case, template: str, args: argparse.Namespace) -> list[bool]:
     """Which candidates of a search without the constraints obey none the less."""
     config = config_of(case, template, args, case.settings)
-    free = config_of(case, template, args, {"n": CONTROLS})
+    free = config_of(case, template, args, {"n": CONTROLS, "at_rest": False})
     result = run_search(free, predictor=Temptation(), seeds=seeds_of(template))
     return [not text for text in broken(config, result)]
 

@@ -50,6 +50,8 @@ def run(task: Task, preset: str, seed: int, steps: int) -> dict[str, object]:
         steps=steps,
         seed=seed,
         preset=preset,
+        at_rest=False,
+        search="gradient",
     )
     predictor = load_predictor()
     begin = time.perf_counter()

@@ -1,10 +1,12 @@
 """Which share of the sampled designs survives relaxation by CHGNet, which took no part."""
 
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.paper.methods import Task
-from benchmarks.paper.records import Record, Store, from_record
+from benchmarks.paper.records import SAMPLE, Record, Store, from_record
 from benchmarks.paper.specification import Row
 from smoacs.checking import (
     CheckPotential,
@@ -23,12 +25,24 @@ FILE = "relaxed.jsonl"
 
 
 def add_holds(
-    store: Store, tasks: Sequence[tuple[Task, Sequence[Row]]], predictor: Predictor
+    store: Store,
+    tasks: Sequence[tuple[Task, Sequence[Row]]],
+    predictor: Predictor,
+    *,
+    most: int = SAMPLE,
+    deadline: float = math.inf,
 ) -> None:
     """Relax the samples of all records that are there and add to each row the share that holds.
 
     A design holds if it keeps its template, no lattice length moves by more than 5 %, and every
     target is met within twice its window (`smoacs check`). Needs the extra `chgnet`.
+
+    Args:
+        store: Of the records.
+        tasks: Those to look at, with their rows.
+        predictor: Gives the targets' properties of what was relaxed.
+        most: Designs of each sample to relax; of a smaller number that is done, no more are.
+        deadline: By `time.monotonic`; after it no further sample is begun.
     """
     potential = load_potential()
     cache = store.folder / FILE
@@ -37,10 +51,12 @@ def add_holds(
         if record is None or "rows" not in record:
             continue
         for row in rows:
-            verdict = record["rows"][row.key]
-            if verdict.get("sample") and "holds" not in verdict:
-                verdict["holds"] = _share(verdict["sample"], row, predictor, (potential, cache))
-        store.save(task, record)
+            verdict = record["rows_at_rest" if "rows_at_rest" in record else "rows"][row.key]
+            if verdict.get("sample") and "holds" not in verdict and time.monotonic() < deadline:
+                sample = verdict["sample"][:most]
+                verdict["holds"] = _share(sample, row, predictor, (potential, cache))
+                verdict["holds_of"] = len(sample)
+                store.save(task, record)
 
 
 def _share(

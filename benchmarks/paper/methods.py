@@ -11,7 +11,18 @@ import pandas as pd
 from pymatgen.core import Lattice, Structure
 
 from benchmarks.paper.specification import MAX_SEED_ATOMS, SEEDS, Problem
-from benchmarks.rivals import RIVALS, CountingPredictor, Find, Space, compete
+from benchmarks.rivals import (
+    GENERATIVE,
+    RIVALS,
+    CountingPredictor,
+    Find,
+    Generative,
+    Generator,
+    Rival,
+    Space,
+    compete,
+    trained_generator,
+)
 from smoacs.chemistry import ELEMENTS
 from smoacs.predictors import Predictor
 from smoacs.search import DesignConfig, run_search
@@ -19,15 +30,26 @@ from smoacs.targets import Target
 from smoacs.templates import Template
 
 OURS: dict[str, dict[str, object]] = {
-    "default": {},
-    "at-rest": {"at_rest": True},
-    "paper": {"preset": "paper"},
+    "default": {"at_rest": True, "search": "auto"},
+    "no-rest": {"at_rest": False, "search": "gradient"},
+    "paper": {"at_rest": False, "search": "gradient", "preset": "paper"},
 }
-"""Settings of the gradient search, by the name of the method."""
+"""Settings of our searches by the name of the method, complete, so that no default changes them."""
 
 EXHAUSTIVE = "exhaustive"
+ALL_RELAXED: dict[str, object] = {"at_rest": True, "search": "exhaustive"}
 
-METHODS = (*OURS, EXHAUSTIVE, *RIVALS)
+RIVAL: dict[str, object] = {"at_rest": False, "search": "gradient"}
+"""Settings from which a rival takes template and charges; what it searches by is its own."""
+
+METHODS = (*OURS, EXHAUSTIVE, *RIVALS, *GENERATIVE)
+
+AT_REST = ("default", EXHAUSTIVE, "ga", "random-rest", "tpe-rest", "vae-rest")
+"""Methods whose crystals are at an energy minimum; they are compared at rest, too."""
+
+GENERATOR_DATA = "perov5.parquet"
+CACHE = Path("runs/benchmark-cache")
+"""Where the autoencoder's weights stay; they are no part of the results."""
 
 
 class NotApplicableError(Exception):
@@ -56,6 +78,11 @@ class Task:
     data: Path | None = None
     limit_s: float | None = None
 
+    @property
+    def budget_share(self) -> float:
+        """Predictor calls allowed, over those of the paper's comparison."""
+        return round(self.n * self.steps / (self.problem.n * self.problem.steps), 4)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -65,9 +92,11 @@ class Outcome:
         config: The problem as settings of smoacs.
         template: To be kept; None if that is no criterion.
         structures: At most n crystals.
+        at_rest: At most n crystals by a choice that asks for rest; None for methods without it.
         calls: Predictor calls.
         seconds: Of the search.
         finds: When each distinct success was first seen.
+        finds_at_rest: When each was first seen at rest.
         ended: Why the search ended.
         extra: What else the search says of itself.
     """
@@ -75,9 +104,11 @@ class Outcome:
     config: DesignConfig
     template: Template | None
     structures: list[Structure]
+    at_rest: list[Structure] | None
     calls: int
     seconds: float
     finds: list[Find]
+    finds_at_rest: list[Find]
     ended: str
     extra: dict[str, object] = field(default_factory=dict)
 
@@ -97,43 +128,74 @@ def solve(task: Task, predictor: Predictor) -> Outcome:
         raise NotApplicableError(f"the predictor has no {missing[0]}")
     if task.method == EXHAUSTIVE and not problem.enumerable:
         raise NotApplicableError("too many compositions to enumerate")
+    if task.method in GENERATIVE and not problem.enumerable:
+        raise NotApplicableError("its training crystals are perovskites of five atoms")
     seeds = _seeds(task)
-    config = DesignConfig.from_mapping(
-        {
-            "targets": problem.targets,
-            "repeat": problem.repeat,
-            "n": task.n,
-            "steps": task.steps,
-            "seed": task.seed,
-            "oxidation_table": problem.oxidation_table,
-            "search": EXHAUSTIVE if task.method == EXHAUSTIVE else "gradient",
-            "device": "cpu",
-            **OURS.get(task.method, {}),
-        }
-    )
-    rival = RIVALS.get(task.method)
+    config = _config(task)
+    theirs = task.method in RIVALS or task.method in GENERATIVE
+    generator = _generator(task, predictor) if task.method in GENERATIVE else None
     counting = CountingPredictor(
         predictor,
         wanted,
         success=counted,
-        budget=None if rival is None else task.n * task.steps,
-        seconds=None if rival is None else task.limit_s,
+        budget=task.n * task.steps if theirs else None,
+        seconds=task.limit_s if theirs else None,
         table=config.table_of_states(),
+        at_rest=task.method in AT_REST,
     )
-    if rival is None:
+    if not theirs:
         return _ours(config, problem, counting, seeds)
     templates = _templates(config, counting, seeds)
     space = Space(templates, wanted, counting)
-    ended = compete(rival(space, task.seed, task.n), space, counting)
+    ended = compete(_rival(task, space, generator), space, counting)
+    rests = task.method in AT_REST
     return Outcome(
         config=config,
         template=templates[0] if problem.keeps_template else None,
         structures=counting.best(task.n),
+        at_rest=counting.best(task.n, at_rest=True) if rests else None,
         calls=counting.calls,
         seconds=counting.seconds,
         finds=counting.finds,
+        finds_at_rest=counting.finds_at_rest,
         ended=ended,
+        extra={} if generator is None else {"generator": generator.report},
     )
+
+
+def _config(task: Task) -> DesignConfig:
+    settings = OURS.get(task.method, ALL_RELAXED if task.method == EXHAUSTIVE else RIVAL)
+    return DesignConfig.from_mapping(
+        {
+            "targets": task.problem.targets,
+            "repeat": task.problem.repeat,
+            "n": task.n,
+            "steps": task.steps,
+            "seed": task.seed,
+            "oxidation_table": task.problem.oxidation_table,
+            "device": "cpu",
+            **settings,
+        }
+    )
+
+
+def _rival(task: Task, space: Space, generator: Generator | None) -> Rival:
+    if generator is None:
+        return RIVALS[task.method](space, task.seed, task.n)
+    return Generative(space, generator, seed=task.seed, relaxes=GENERATIVE[task.method])
+
+
+_trained: dict[tuple[Path, int, int], Generator] = {}
+
+
+def _generator(task: Task, predictor: Predictor) -> Generator:
+    """The autoencoder of a seed, trained once; that costs no predictor call."""
+    if task.data is None or not (path := task.data / GENERATOR_DATA).is_file():
+        raise NotApplicableError(f"{GENERATOR_DATA} is not there: give its folder by --data")
+    key = path, task.seed, id(predictor)
+    if key not in _trained:
+        _trained[key] = trained_generator(path, predictor, seed=task.seed, cache=CACHE)
+    return _trained[key]
 
 
 def _ours(
@@ -143,15 +205,21 @@ def _ours(
     seeds: Sequence[Structure] | None,
 ) -> Outcome:
     result = run_search(config, predictor=counting, seeds=seeds)
+    structures = list(result.structures)
     return Outcome(
         config=config,
         template=result.template if problem.keeps_template else None,
-        structures=list(result.structures),
+        structures=structures,
+        at_rest=structures if config.at_rest else None,
         calls=counting.calls,
         seconds=counting.seconds,
         finds=counting.finds,
+        finds_at_rest=counting.finds_at_rest,
         ended="done",
-        extra={k: v for k, v in result.search.items() if isinstance(v, int)},
+        extra={
+            "searched": str(result.search.get("method", "")),
+            **{k: v for k, v in result.search.items() if isinstance(v, int)},
+        },
     )
 
 

@@ -17,6 +17,7 @@ from pymatgen.core import Structure
 
 from benchmarks.paper.methods import NotApplicableError, Outcome, Task, solve
 from benchmarks.paper.specification import Row
+from benchmarks.rivals import Find
 from smoacs.judging import judge, known_formulas
 from smoacs.predictors import (
     CombinedPredictor,
@@ -34,7 +35,7 @@ SAMPLE = 20
 SAMPLE_ATOMS = 500
 """Designs kept for later checks: distinct successes drawn at random, so many atoms in all."""
 
-REACHED = (1, 10, 100)
+REACHED = (1, 10, 20, 100)
 """Distinct successes for which calls and seconds are kept exactly."""
 
 MOST_FINDS = 200
@@ -101,14 +102,13 @@ def run(task: Task, rows: Sequence[Row], predictor: Predictor) -> Record:
         "seed": task.seed,
         "n": task.n,
         "steps": task.steps,
+        "budget_share": task.budget_share,
     }
     try:
         outcome = solve(task, predictor)
     except NotApplicableError as error:
         return {**head, "not_run": str(error)}
-    verdicts = {row.key: _verdict(outcome, row, predictor, task.n) for row in rows}
-    finds = _thinned(len(outcome.finds))
-    return {
+    record = {
         **head,
         "torch": torch.__version__,
         "calls": outcome.calls,
@@ -116,39 +116,68 @@ def run(task: Task, rows: Sequence[Row], predictor: Predictor) -> Record:
         "ended": outcome.ended,
         "returned": len(outcome.structures),
         **outcome.extra,
-        "found": {
-            "total": len(outcome.finds),
-            "distinct": [k + 1 for k in finds],
-            "calls": [outcome.finds[k].calls for k in finds],
-            "reached": {
-                str(k): [outcome.finds[k - 1].calls, round(outcome.finds[k - 1].seconds, 1)]
-                for k in REACHED
-                if k <= len(outcome.finds)
-            },
+        "found": _found(outcome.finds),
+        "rows": {
+            row.key: _verdict(outcome, outcome.structures, row, (predictor, task.n, False))
+            for row in rows
         },
-        "rows": verdicts,
+    }
+    if outcome.at_rest is not None:
+        record["found_at_rest"] = _found(outcome.finds_at_rest)
+        record["rows_at_rest"] = {
+            row.key: _verdict(outcome, outcome.at_rest, row, (predictor, task.n, True))
+            for row in rows
+        }
+    return record
+
+
+def _found(finds: Sequence[Find]) -> Record:
+    kept = _thinned(len(finds))
+    return {
+        "total": len(finds),
+        "distinct": [k + 1 for k in kept],
+        "calls": [finds[k].calls for k in kept],
+        "reached": {
+            str(k): [finds[k - 1].calls, round(finds[k - 1].seconds, 1)]
+            for k in REACHED
+            if k <= len(finds)
+        },
     }
 
 
-def _verdict(outcome: Outcome, row: Row, predictor: Predictor, n: int) -> Record:
-    """Shares of the n candidates asked for, and a sample of the distinct successes."""
-    if not outcome.structures:
+def _verdict(
+    outcome: Outcome,
+    structures: Sequence[Structure],
+    row: Row,
+    asked: tuple[Predictor, int, bool],
+) -> Record:
+    """Shares of the n candidates asked for, and a sample of the distinct successes.
+
+    Args:
+        outcome: Of the run.
+        structures: What it returned.
+        row: With the criteria.
+        asked: The predictor, n, and whether a success must be at rest.
+    """
+    predictor, n, must_rest = asked
+    if not structures:
         return {"success": 0.0, "unique": 0.0}
     criteria = [Target.parse(text) for text in row.criteria]
     with warnings.catch_warnings():
         # of pymatgen's formulas, on noble gases, which searches without filters propose
         warnings.filterwarnings("ignore", message="No Pauling electronegativity")
         table = judge(
-            outcome.structures,
+            structures,
             criteria,
             predictor=predictor,
+            must_rest=must_rest,
             template=outcome.template,
             known_formulas=known_formulas(predictor),
             table_of_states=outcome.config.table_of_states(),
         )
     success = table["success"].to_numpy(bool)
     names = [name for name in table if str(name).endswith("_met")]
-    names += [name for name in ("neutral", "template_kept") if name in table]
+    names += [name for name in ("neutral", "template_kept", "at_rest") if name in table]
     verdict: Record = {
         "success": _share(success, n),
         "unique": _share(table["unique"].to_numpy(bool), n),
@@ -156,9 +185,10 @@ def _verdict(outcome: Outcome, row: Row, predictor: Predictor, n: int) -> Record
     }
     if "novel" in table:
         verdict["new"] = _share((table["unique"] & table["novel"]).to_numpy(bool), n)
-    if "pressure" in table:
+    if "pressure" in table and not must_rest:
         verdict["at_rest"] = _of_successes(_rests(table), success)
-    verdict["sample"] = _sample(outcome, table, row.key)
+    if must_rest or outcome.at_rest is None:  # the one of the two that is relaxed by CHGNet
+        verdict["sample"] = _sample(structures, table, f"{row.key} {outcome.config.seed}")
     return verdict
 
 
@@ -179,13 +209,13 @@ def _of_successes(
     return None if not success.any() else round(float(flags[success].mean()), 4)
 
 
-def _sample(outcome: Outcome, table: pd.DataFrame, key: str) -> list[Record]:
+def _sample(structures: Sequence[Structure], table: pd.DataFrame, key: str) -> list[Record]:
     rows = np.flatnonzero(table["unique"].to_numpy(bool)).tolist()
-    random.Random(f"{key} {outcome.config.seed}").shuffle(rows)
+    random.Random(key).shuffle(rows)
     kept: list[Record] = []
     atoms = 0
     for row in rows[:SAMPLE]:
-        structure = outcome.structures[row]
+        structure = structures[row]
         atoms += len(structure)
         if kept and atoms > SAMPLE_ATOMS:
             break

@@ -57,10 +57,10 @@ def compete(rival: Rival, space: Space, predictor: CountingPredictor) -> Ending:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         while predictor.left > 0 and not predictor.out_of_time:
-            proposals = rival.propose(predictor.left)
-            if not len(proposals):
-                return "nothing left"
             try:
+                proposals = rival.propose(predictor.left)
+                if not len(proposals):
+                    return "nothing left"
                 if rival.relaxes:
                     losses = relaxed_losses(space, proposals, predictor)
                 else:

@@ -17,8 +17,15 @@ from torch import Tensor
 
 from benchmarks.rivals.space import MISSING
 from smoacs.chemistry import ELEMENTS, OxidationTable, neutral_assignment, oxidation_table
-from smoacs.crystals import Crystals, NeighborList
-from smoacs.predictors import CombinedPredictor, Predictor
+from smoacs.crystals import Crystals, NeighborList, neighbor_list
+from smoacs.predictors import (
+    ENERGY,
+    CombinedPredictor,
+    Predictor,
+    energy_gradients,
+    is_at_rest,
+    residuals,
+)
 from smoacs.targets import Target
 
 CLOSEST = 0.5
@@ -66,7 +73,12 @@ class Find:
 
 
 class CountingPredictor(CombinedPredictor):
-    """Counts calls; of the real (one-hot) crystals among them it keeps the best of each formula."""
+    """Counts calls; of the real (one-hot) crystals among them it keeps the best of each formula.
+
+    Where crystals are to be at rest, it also keeps the first of each formula that succeeds and is.
+    Whether it is takes derivatives of the energy that a search at rest has anyway, so they are not
+    counted again.
+    """
 
     def __init__(
         self,
@@ -77,6 +89,7 @@ class CountingPredictor(CombinedPredictor):
         budget: int | None = None,
         seconds: float | None = None,
         table: OxidationTable | None = None,
+        at_rest: bool = False,
     ) -> None:
         """Wrap a predictor.
 
@@ -87,6 +100,7 @@ class CountingPredictor(CombinedPredictor):
             budget: Most calls; None for no limit.
             seconds: Most time; None for no limit.
             table: Oxidation numbers by element; None is the common table.
+            at_rest: Whether to tell which successes are at rest.
         """
         super().__init__(
             predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
@@ -98,8 +112,12 @@ class CountingPredictor(CombinedPredictor):
         self.calls = 0
         self.finds: list[Find] = []
         self.successes = 0
+        self.finds_at_rest: list[Find] = []
+        energies = [part for part in self.parts if ENERGY in part.properties]
+        self._energy = CombinedPredictor(energies) if at_rest and energies else None
         self._table = oxidation_table() if table is None else table
         self._best: dict[bytes, Seen] = {}
+        self._resting: dict[bytes, Seen] = {}
         self._neutral: dict[bytes, bool] = {}
         self._lock = threading.Lock()
         self._begin = time.perf_counter()
@@ -132,7 +150,9 @@ class CountingPredictor(CombinedPredictor):
         out = super().__call__(crystals, neighbors)
         losses = self.losses(out)
         with torch.no_grad(), self._lock:
-            self._remember(crystals, neighbors, out, losses)
+            successes = self._remember(crystals, neighbors, out, losses)
+        if self._energy is not None:
+            self._remember_at_rest(crystals, successes)
         return out
 
     def losses(self, out: dict[str, Tensor]) -> NDArray[np.float64]:
@@ -142,10 +162,21 @@ class CountingPredictor(CombinedPredictor):
         losses: NDArray[np.float64] = total.cpu().numpy()
         return losses
 
-    def best(self, n: int) -> list[Structure]:
-        """The best n crystals of different formulas that were shown: successes first."""
-        chosen = sorted(self._best.items(), key=lambda item: (*item[1].rank[:2], item[0]))[:n]
-        return [seen.structure() for _, seen in chosen]
+    def best(self, n: int, *, at_rest: bool = False) -> list[Structure]:
+        """The best n crystals of different formulas that were shown: successes first.
+
+        Args:
+            n: How many at most.
+            at_rest: Whether successes at rest come before all others.
+        """
+        first = self._resting if at_rest else {}
+        rest = {key: seen for key, seen in self._best.items() if key not in first}
+        ranked = [
+            seen
+            for group in (first, rest)
+            for _, seen in sorted(group.items(), key=lambda item: (*item[1].rank[:2], item[0]))
+        ]
+        return [seen.structure() for seen in ranked[:n]]
 
     def _remember(
         self,
@@ -153,7 +184,9 @@ class CountingPredictor(CombinedPredictor):
         neighbors: NeighborList,
         out: dict[str, Tensor],
         losses: NDArray[np.float64],
-    ) -> None:
+    ) -> dict[int, tuple[bytes, Seen]]:
+        """Keep what is best; return the successes by their place in the batch."""
+        found: dict[int, tuple[bytes, Seen]] = {}
         top, kind = crystals.species_probs.detach().max(1)
         soft = torch.zeros(crystals.n_systems, dtype=torch.bool, device=top.device)
         soft[crystals.system_idx[top < 1]] = True
@@ -173,6 +206,32 @@ class CountingPredictor(CombinedPredictor):
                 success, float(losses[b]), cell[b], frac[atoms].copy(), elements[atoms].copy()
             )
             self._keep(key, new)
+            if success:
+                found[b] = key, new
+        return found
+
+    def _remember_at_rest(
+        self, crystals: Crystals, successes: dict[int, tuple[bytes, Seen]]
+    ) -> None:
+        """Keep, of each formula, the first success that is at rest."""
+        rows = [b for b, (key, _) in successes.items() if key not in self._resting]
+        if not rows or self._energy is None:
+            return
+        chosen = crystals.select(torch.tensor(rows, device=crystals.cell.device))
+        part = chosen.replace(
+            frac_coords=chosen.frac_coords.detach().requires_grad_(),
+            cell=chosen.cell.detach().requires_grad_(),
+            species_probs=chosen.species_probs.detach(),
+        )
+        with torch.enable_grad():
+            energy = self._energy(part, neighbor_list(part, self._energy.cutoff))[ENERGY]
+            rests = is_at_rest(*residuals(*energy_gradients(energy, part), part)).tolist()
+        with self._lock:
+            for b, resting in zip(rows, rests, strict=True):
+                key, seen = successes[b]
+                if resting and key not in self._resting:
+                    self._resting[key] = seen
+                    self.finds_at_rest.append(Find(self.calls, self.seconds))
 
     def _keep(self, key: bytes, new: Seen) -> None:
         before = self._best.get(key)

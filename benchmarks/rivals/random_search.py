@@ -13,10 +13,9 @@ TRIES = 100
 class RandomSearch:
     """Draws every variable uniformly; what cannot meet a target by its radii is drawn again."""
 
-    relaxes = False
-
-    def __init__(self, space: Space, *, seed: int) -> None:
-        """Take where to search."""
+    def __init__(self, space: Space, *, seed: int, relaxes: bool = False) -> None:
+        """Take where to search, and whether crystals are relaxed before they are judged."""
+        self.relaxes = relaxes
         self.space = space
         self._rng = np.random.default_rng(seed)
 

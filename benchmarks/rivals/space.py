@@ -97,6 +97,7 @@ class Space:
         """
         self.templates = tuple(templates)
         self.targets = tuple(targets)
+        self.predictor = predictor
         self.known = np.array([symbol in predictor.elements for symbol in ELEMENTS])
         self.known[DEFAULT_MAX_Z:] = False
         self._ranges = [_ranges(template) for template in self.templates]

@@ -28,9 +28,15 @@ class Tpe:
     rest.
     """
 
-    relaxes = False
-
-    def __init__(self, space: Space, *, seed: int, studies: int, filters: bool = True) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int,
+        studies: int,
+        filters: bool = True,
+        relaxes: bool = False,
+    ) -> None:
         """Take where to search.
 
         Args:
@@ -38,10 +44,13 @@ class Tpe:
             seed: Of study 0; the others count up from it.
             studies: How many run side by side.
             filters: Whether neutrality and radii are seen to before a call.
+            relaxes: Whether crystals are relaxed before they are judged; then only charges and
+                elements are left to choose.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space = space
         self.filters = filters
+        self.relaxes = relaxes
         self._studies = [
             optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed * studies + s))
             for s in range(studies)
@@ -84,12 +93,13 @@ class Tpe:
         elements = np.array(
             [_choice(trial, f"element {combination} {k}", own) for k, own in enumerate(options)]
         )
+        low, high = self.space.ranges(template)
+        if self.relaxes:
+            return self.space.proposal(template, combination, elements, 0.5 * (low + high))
         variables = np.array(
             [
-                trial.suggest_float(f"x{k}", low, high) if high > low else low
-                for k, (low, high) in enumerate(
-                    zip(*(bounds.tolist() for bounds in self.space.ranges(template)), strict=True)
-                )
+                trial.suggest_float(f"x{k}", a, b) if b > a else a
+                for k, (a, b) in enumerate(zip(low.tolist(), high.tolist(), strict=True))
             ]
         )
         return self.space.proposal(template, combination, elements, variables)

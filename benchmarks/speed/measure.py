@@ -109,34 +109,50 @@ def measure(point: Point, device: str, rounds: int) -> Record:
 
     Returns:
         Medians over the rounds: seconds of a step, of the bare predictor calls, of the neighbour
-        lists; `overhead` (step over bare, minus 1), `neighbor_share` (of the step),
-        `microseconds_per_atom`, and `memory_MiB`, the highest that the measurement added.
+        lists; `overhead` (step over bare, minus 1), `overhead_of_work` (the same of the processor's
+        time, which other programs lengthen less), `neighbor_share` (of the step),
+        `microseconds_per_atom` (and `work_per_atom`, of the processor's time), and `memory_MiB`,
+        the highest that the measurement added.
     """
     where = torch.device(device)
     predictor = load_predictor(device=device)
     before = _memory(where)
     bench = Bench(point, predictor, where)
     seconds: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
+    work: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
     with single_thread(), Objective(predictor, bench.targets) as objective:
         for _ in range(rounds + 1):
             parts = bench.parts()
             lists: list[NeighborList] = []
-            seconds["neighbors"].append(_timed(lambda: lists.extend(bench.neighbors(parts)), where))  # noqa: B023 - called at once
-            seconds["bare"].append(_timed(lambda: bench.bare(parts, lists), where))  # noqa: B023
-            seconds["step"].append(_timed(lambda: bench.step(objective), where))
+            parts_of_step: dict[str, Callable[[], object]] = {
+                "neighbors": lambda: lists.extend(bench.neighbors(parts)),  # noqa: B023 - called at once
+                "bare": lambda: bench.bare(parts, lists),  # noqa: B023
+                "step": lambda: bench.step(objective),
+            }
+            for name, call in parts_of_step.items():
+                wall, cpu = _timed(call, where)
+                seconds[name].append(wall)
+                work[name].append(cpu)
             with torch.no_grad():  # the step may not change what the next round measures
                 bench.soft.lengths.fill_(LENGTH * point.repeat / bench.soft.length_unit)
     medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
-    ratios = [s / b for s, b in zip(seconds["step"][1:], seconds["bare"][1:], strict=True)]
+    overhead, overhead_of_work = (
+        statistics.median(s / b for s, b in zip(of["step"][1:], of["bare"][1:], strict=True)) - 1
+        for of in (seconds, work)
+    )
     bench.pool.shutdown()
     return {
         "device": device,
         "n": point.n,
         "atoms": point.atoms,
         **{f"{name}_s": round(value, 5) for name, value in medians.items()},
-        "overhead": round(statistics.median(ratios) - 1, 4),
+        "overhead": round(overhead, 4),
+        "overhead_of_work": round(overhead_of_work, 4),
         "neighbor_share": round(medians["neighbors"] / medians["step"], 4),
         "microseconds_per_atom": round(1e6 * medians["step"] / (point.n * point.atoms), 2),
+        "work_per_atom": round(
+            1e6 * statistics.median(work["step"][1:]) / (point.n * point.atoms), 2
+        ),
         "steps_per_second": round(1 / medians["step"], 4),
         "memory_MiB": round(_memory(where) - before, 1),
     }
@@ -159,15 +175,15 @@ def _tensors(part: Crystals) -> list[Tensor]:
     return [part.species_probs, part.frac_coords, part.cell, *radii]
 
 
-def _timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call, the device's queue included."""
+def _timed(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
+    """Seconds of one call, the device's queue included, and those of the processor for it."""
     if device.type == "cuda":
         torch.cuda.synchronize()
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - begin
+    return time.perf_counter() - begin, time.process_time() - cpu
 
 
 def _memory(device: torch.device) -> float:

@@ -45,7 +45,7 @@ def contest(name, *, seed=0, budget=60, n=4, targets=TARGETS):
 def test_every_call_is_counted_and_none_exceeds_the_budget(name):
     counting, toy, _, proposed = contest(name)
     assert counting.calls == toy.calls <= 60
-    if name != "ga":  # the last relaxation may not fit
+    if name != "ga" and not name.endswith("-rest"):  # the last relaxation may not fit
         assert counting.calls == len(proposed) == 60
 
 

@@ -3,6 +3,7 @@
 import json
 
 from benchmarks.paper.document import speed
+from benchmarks.speed.bars import bars
 from benchmarks.speed.measure import Point, measure
 
 
@@ -12,6 +13,7 @@ def test_a_batch_is_measured_in_parts(tmp_path):
     assert found["step_s"] > found["neighbors_s"] > 0
     assert found["bare_s"] > 0
     assert 0 < found["neighbor_share"] < 1
+    assert found["overhead_of_work"] > -1
     larger = {**found, "atoms": 40, "n": 1, "overhead": 0.1}
     file = tmp_path / "speed.json"
     assert "Not measured yet" in speed(file, tmp_path, "images")
@@ -21,3 +23,19 @@ def test_a_batch_is_measured_in_parts(tmp_path):
     assert "| 10 |" in text
     assert "(images/speed.png)" in text
     assert (tmp_path / "speed.png").stat().st_size > 5000
+
+
+def test_missed_bars_are_bold():
+    base = {"device": "cpu", "overhead": 0.12, "microseconds_per_atom": 100.0}
+    records = [
+        {**base, "n": 256, "atoms": 5},
+        {**base, "n": 32, "atoms": 135},
+        {**base, "n": 1, "atoms": 135},
+        {**base, "n": 1, "atoms": 1080, "microseconds_per_atom": 125.0},
+    ]
+    overhead, large, flat, ratio, _ = bars(records)
+    assert overhead == "- cpu: overhead of a step at 256 × 5 atoms, %: 12 (at most 15)"
+    assert large.startswith("- **cpu: overhead of a step at 32 × 135 atoms, %: 12 (at most 10)")
+    assert "135 to 1,080 atoms, %: 25 (at most 20): missed**" in flat
+    assert ratio == "- cpu: time per atom of 1,080 over 135 atoms: 1.25 (at most 1.3)"
+    assert bars([{**base, "n": 4, "atoms": 5}]) == []

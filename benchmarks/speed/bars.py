@@ -1,0 +1,62 @@
+"""What the measurements say of what is asked: overhead, time per atom, memory."""
+
+from collections.abc import Sequence
+
+from benchmarks.speed.measure import Record
+
+OVERHEADS = {(256, 5): 0.15, (32, 135): 0.10}
+"""Most overhead of a step, by candidates and atoms of each."""
+
+FLAT_FROM = 135
+FLAT = 0.20
+"""Most change of the time per atom from so many atoms on."""
+
+LARGER = (1080, 135, 1.3)
+"""6×6×6, 3×3×3, and how many times the time per atom may grow."""
+
+
+def bars(records: Sequence[Record]) -> list[str]:
+    """A line for each bar that the measurements of a device allow to check; missed ones bold."""
+    found: list[str] = []
+    for device in dict.fromkeys(str(record["device"]) for record in records):
+        own = [record for record in records if record["device"] == device]
+        found += [_line(device, *told) for told in (*_overheads(own), *_sizes(own))]
+    return [*found, ""] if found else []
+
+
+def _overheads(records: Sequence[Record]) -> list[tuple[str, float, float]]:
+    return [
+        (
+            f"overhead of a step at {record['n']} × {record['atoms']} atoms, %",
+            100 * float(record["overhead"]),
+            100 * OVERHEADS[int(record["n"]), int(record["atoms"])],
+        )
+        for record in records
+        if (record["n"], record["atoms"]) in OVERHEADS
+    ]
+
+
+def _sizes(records: Sequence[Record]) -> list[tuple[str, float, float]]:
+    single = {int(r["atoms"]): r for r in records if r["n"] == 1 and int(r["atoms"]) >= FLAT_FROM}
+    if len(single) < 2:
+        return []
+    times = {atoms: float(record["microseconds_per_atom"]) for atoms, record in single.items()}
+    largest = max(single)
+    told = [
+        (
+            f"change of the time per atom and step from {min(single)} to {largest:,} atoms, %",
+            100 * (max(times.values()) / min(times.values()) - 1),
+            100 * FLAT,
+        )
+    ]
+    large, small, most = LARGER
+    if {large, small} <= set(times):
+        told.append(
+            (f"time per atom of {large:,} over {small} atoms", times[large] / times[small], most)
+        )
+    return told
+
+
+def _line(device: str, words: str, value: float, most: float) -> str:
+    text = f"{device}: {words}: {value:.3g} (at most {most:g})"
+    return f"- {text}" if value <= most else f"- **{text}: missed**"
