@@ -14,23 +14,20 @@ import typer
 
 from smoacs.commands.check import check, check_and_tell
 from smoacs.commands.export import export
+from smoacs.commands.judge import judge
 from smoacs.commands.learn import learn
 from smoacs.commands.listing import predictors, templates
-from smoacs.commands.measure import measure_of
 from smoacs.commands.options import (
     DEVICE_HELP,
     Conservative,
     Counts,
-    CsvFile,
     Elements,
-    Files,
     Forbidden,
     MaxElements,
     PredictorName,
     Required,
     Sites,
     Targets,
-    emit,
 )
 from smoacs.commands.outcome import EXIT_INTERRUPTED, progress_bar, tell_results
 from smoacs.commands.predict import predict
@@ -106,8 +103,8 @@ def design(
     search: Annotated[
         str | None,
         typer.Option(
-            help="gradient, exhaustive (every composition), or auto: exhaustive where it fits into "
-            "the budget of candidates times steps [gradient]."
+            help="gradient, exhaustive (every composition), or auto: exhaustive for crystals at "
+            "rest where it fits into the budget of candidates times steps [auto]."
         ),
     ] = None,
     pareto: Annotated[
@@ -120,8 +117,8 @@ def design(
     at_rest: Annotated[
         bool | None,
         typer.Option(
-            "--at-rest/--any-lattice",
-            help="Only crystals at a minimum of the predicted energy [any lattice].",
+            "--at-rest/--no-at-rest",
+            help="Only crystals at a minimum of the predicted energy [if at most ten atoms].",
         ),
     ] = None,
     conservative: Conservative = None,
@@ -208,84 +205,13 @@ app.command(
 )(export)
 
 
-@app.command(
+app.command(
     epilog=_example(
         'smoacs judge run1/structures/*.cif -t "band_gap = 2.5 +- 0.2" --template perovskite',
         "smoacs judge run1/structures/*.cif --rules run1/config.toml",
+        "smoacs judge run1/structures/*.cif --benchmark perovskite-2.5",
     )
-)
-def judge(
-    *,
-    files: Files,
-    target: Targets = None,
-    template: Annotated[
-        str | None,
-        typer.Option(help="Kind of crystal to be kept: a template name or a structure file."),
-    ] = None,
-    repeat: Annotated[
-        int | None, typer.Option(help="Cells of the template along each axis [1].")
-    ] = None,
-    predictor: PredictorName = None,
-    at_rest: Annotated[
-        bool, typer.Option("--at-rest", help="Crystals must be at rest, too.")
-    ] = False,
-    conservative: Conservative = None,
-    rules: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file, such as config.toml of a run, whose template must be kept and whose "
-            "constraints must hold."
-        ),
-    ] = None,
-    elements: Elements = None,
-    forbid: Forbidden = None,
-    site: Sites = None,
-    require: Required = None,
-    count: Counts = None,
-    max_elements: MaxElements = None,
-    device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
-    out: CsvFile = None,
-) -> None:
-    """Judge structures from any source, criterion by criterion, as CSV."""
-    import pandas as pd
-
-    from smoacs.judging import judge as judge_structures
-    from smoacs.judging import known_formulas
-    from smoacs.predictors import load_predictor
-    from smoacs.runs import check_file, csv_text, read_structures
-    from smoacs.targets import Target
-
-    if out is not None:
-        check_file(out)
-    targets = [Target.parse(text) for text in target or ()]
-    asked = {
-        "template": template,
-        "repeat": repeat,
-        "elements": elements,
-        "forbidden": forbid,
-        "sites": site,
-        "required": require,
-        "counts": count,
-        "max_elements": max_elements,
-    }
-    measure = measure_of(rules, {k: v for k, v in asked.items() if v not in (None, [])})
-    named = read_structures(files)
-    loaded = load_predictor(predictor, device=device)
-    table = judge_structures(
-        [item.structure for item in named],
-        targets,
-        predictor=loaded,
-        template=measure.template,
-        known_formulas=known_formulas(loaded),
-        must_rest=at_rest,
-        conservative=conservative or 0.0,
-        table_of_states=measure.table_of_states,
-        rules=measure.rules,
-    )
-    origin = pd.DataFrame({"file": [i.file for i in named], "index": [i.index for i in named]})
-    emit(csv_text(pd.concat([origin, table], axis=1)), out)
-
-
+)(judge)
 app.command(epilog=_example("smoacs predict SrTiO3.cif POSCAR frames.extxyz"))(predict)
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
@@ -204,6 +204,18 @@ class CautiousTarget(Target):
 
     def _ends(self, values: Tensor) -> tuple[Tensor, Tensor]:
         return values - self.margin, values + self.margin
+
+
+def on_worse_side(target: Target, values: Mapping[str, Tensor], conservative: float) -> Target:
+    """The target as values must meet it on the worse side; as it is where they have no spread.
+
+    Args:
+        target: What is wanted.
+        values: Each property's values, [B], those that end in `SPREAD_SUFFIX` among them.
+        conservative: Standard deviations by which values may be off.
+    """
+    spread = values.get(target.property + SPREAD_SUFFIX)
+    return target.against(conservative * spread) if conservative and spread is not None else target
 
 
 def check_spreads(targets: Sequence[Target], properties: Collection[str]) -> None:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from smoacs.cli import run as smoacs
+from smoacs.search import DesignConfig
 
 
 def shown(capsys, *arguments):
@@ -81,3 +82,30 @@ def test_mistakes(folder, capsys, arguments, words):
 def test_where_none_succeeds_all_are_listed(failed, capsys):
     text = shown(capsys, failed)[1]
     assert "5 of 5 candidates, best first" in text
+
+
+def test_every_setting_that_was_asked_for(folder, capsys):
+    path = folder / "config.toml"
+    config = DesignConfig.from_toml(path).model_dump()
+    changed = config | {"conservative": 1.0, "required": ("K",), "lattice": {"a": (3.8, 4.2)}}
+    path.write_text(DesignConfig(**changed).to_toml())
+    text = shown(capsys, folder)[1]
+    assert re.search(r"conservative +by 1 × the standard deviation", text)
+    assert re.search(r"must occur +K *\n", text)
+    assert re.search(r"lattice within +a 3\.8 to 4\.2 Å *\n", text)
+
+
+def test_what_checks_found(folder, capsys):
+    assert "\nchecks" not in shown(capsys, folder)[1]
+    assert smoacs(["check", str(folder), "--potential", "none"]) == 0
+    capsys.readouterr()
+    assert re.search(r"checks *\nchemistry, 2 designs: 2 valid by SMACT", shown(capsys, folder)[1])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_summary_of_a_finished_run(folder, capsys, text):
+    (folder / "summary.json").write_text(text)
+    assert smoacs(["resume", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "summary.json" in error

@@ -87,6 +87,27 @@ def test_conservative(kappa, met):
     np.testing.assert_allclose(table["gap.std"], 0.1)
 
 
+class DoubtsLithium(Doubtful):
+    """Knows the gap of chlorides of sodium, and that of lithium to 0.5 eV."""
+
+    properties = {"gap": "eV", "gap.std": "eV", "length": "Å"}  # noqa: RUF012
+
+    def __call__(self, crystals, neighbors):
+        out = super().__call__(crystals, neighbors)
+        lithium = torch.zeros_like(crystals.volume).index_add(
+            0, crystals.system_idx, crystals.species_probs[:, 2].to(crystals.volume)
+        )
+        return out | {"gap.std": 0.125 * lithium, "length": crystals.cell[:, 0, 0]}
+
+
+@pytest.mark.parametrize(("kappa", "fronts"), [(0.0, [0, 0]), (1.0, [0, 1])])
+def test_the_front_is_that_of_the_worse_side(kappa, fronts):
+    targets = [Target.parse("maximize gap"), Target.parse("minimize length")]
+    structures = [rock_salt(5.0), rock_salt(5.2, "Li")]
+    table = judge(structures, targets, predictor=DoubtsLithium(), conservative=kappa)
+    assert table["pareto"].tolist() == fronts
+
+
 def test_conservative_needs_a_spread(predictor):
     with pytest.raises(InputError, match="no spread for volume_per_atom"):
         judge(
@@ -103,3 +124,9 @@ class Volume(Doubtful):
     def __call__(self, crystals, neighbors):
         del neighbors
         return {"volume_per_atom": crystals.volume / crystals.counts}
+
+
+@pytest.mark.parametrize("kappa", [-1.0, float("nan"), float("inf")])
+def test_conservative_is_a_number_of_at_least_zero(kappa):
+    with pytest.raises(InputError, match=r"conservative = .* at least 0"):
+        judge([], [Target.parse("gap > 1")], predictor=Doubtful(), conservative=kappa)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from smoacs.predictors import evaluate, evaluate_residuals
-from smoacs.predictors.threads import single_thread
+from smoacs.predictors.threads import Workers, single_thread
 from smoacs.testing import default_crystals
 
 
@@ -41,4 +41,11 @@ def test_evaluation_uses_one_thread_and_gives_the_others_back(work, two_threads)
 def test_threads_come_back_after_an_error(two_threads):
     with pytest.raises(RuntimeError, match="broken"), single_thread():
         raise RuntimeError("broken")
+    assert torch.get_num_threads() == 2
+
+
+def test_workers_keep_order_and_have_one_thread_each(two_threads):
+    with Workers() as workers:
+        found = workers.map(lambda number: (number, torch.get_num_threads()), range(20))
+    assert found == [(number, 1) for number in range(20)]
     assert torch.get_num_threads() == 2

@@ -184,13 +184,14 @@ def test_a_missing_file_is_named(broken_run, name):
         ("results.csv", ""),
         ("summary.json", "{"),
         ("summary.json", "{}"),
+        ("summary.json", "[]"),
         ("structures.extxyz", "5\nno comment\nSr 0\n"),
         ("history.parquet", "text"),
     ],
 )
 def test_a_damaged_file_gives_one_sentence(broken_run, name, text):
     (broken_run / name).write_text(text)
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match=f"{name}: is damaged"):
         build_payload(broken_run)
 
 
@@ -199,3 +200,10 @@ def test_a_run_without_any_finite_candidate_has_a_report(broken_run):
     (broken_run / "results.csv").write_text("\n".join([lines[0], lines[-1]]) + "\n")
     (broken_run / "structures.extxyz").write_text("")
     assert build_payload(broken_run)["crystals"] == [None]
+
+
+def test_the_table_says_whether_crystals_are_at_rest(payload):
+    assert column(payload, "pressure")["shown"]
+    kinds = {"in_domain": "flag", "domain_warning": "text", "survives_relaxation": "flag"}
+    shown = {c.key: c.shown for c in describe(kinds, [])}
+    assert shown == {"in_domain": True, "domain_warning": False, "survives_relaxation": True}

@@ -194,6 +194,7 @@ def test_first_principles(folder, potential, monkeypatch):
         ({"limit": 2, "sample": 2}, "not both"),
         ({"limit": 0}, "limit is 0; it is at least 1"),
         ({"workers": 0}, "workers is 0"),
+        ({"sample": 1, "seed": -1}, "seed is -1"),
         ({"dft_tolerance": 0.0}, "it is positive"),
         ({"potential": "none", "phonons": True}, "phonons need a potential"),
         ({"potential": "none", "dft_relaxed": True}, "need a potential that relaxes"),
@@ -212,6 +213,20 @@ def test_mistakes_leave_no_trace(folder, potential, tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == before
     with pytest.raises(InputError, match="no run directory"):
         check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("designs.db", b""), ("designs.db", b"\xff\x00\xfe"), ("relaxed.extxyz", b"no crystal\n")],
+)
+def test_a_damaged_file_is_found_before_the_work(folder, potential, name, content):
+    (folder / name).write_bytes(content)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with pytest.raises(InputError, match=f"{name}: is damaged.*remove it"):
+        check(folder, predictor=Gap())
+    assert potential.asked == 0
+    assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+    assert not (folder / "checks").exists()
 
 
 def test_a_random_sample_is_the_same_for_the_same_seed(folder):

@@ -90,6 +90,28 @@ def test_ctrl_c_writes_what_there_is(out, whole, caplog):
     assert_complete(out, whole)
 
 
+def test_what_was_checked_of_an_interrupted_run_is_kept(out, whole, caplog):
+    execute(CONFIG, out, predictor=Bowl(), progress=at_step(12, ctrl_c))
+    findings = out / "checks" / "dft_gpaw.jsonl"
+    findings.parent.mkdir()
+    findings.write_text('{"key": "a"}\n')
+    smoacs.resume(out, predictor=Bowl(), progress=at_step(13, ctrl_c))
+    assert findings.read_text() == '{"key": "a"}\n'
+    caplog.clear()
+    smoacs.resume(out, predictor=Bowl())
+    assert findings.read_text() == '{"key": "a"}\n'
+    assert f"smoacs check {out}" in caplog.text
+    assert_complete(out, whole)
+
+
+def test_the_findings_of_another_run_are_not_taken_over(out):
+    execute(CONFIG, out, predictor=Bowl(), progress=at_step(12, ctrl_c))
+    (out / "checks").mkdir()
+    (out / "checks" / "relaxation.jsonl").write_text("")
+    execute(CONFIG.model_copy(update={"seed": 1}), out, predictor=Bowl(), force=True)
+    assert not (out / "checks").exists()
+
+
 def test_ctrl_c_twice_stops_at_once(out, whole, caplog):
     def twice():
         ctrl_c()

@@ -69,6 +69,15 @@ def test_extremes_sort_the_successes(table):
     assert ranked["band_gap"].tolist()[:2] == [2.5, 2.6]
 
 
+def test_conservative_runs_are_sorted_by_the_worse_side(table):
+    table["band_gap.std"] = [0.1, 0.05, 0.4, 0.1, float("nan")]
+    targets = DesignConfig(targets=("minimize band_gap",)).parsed_targets()
+    assert rank_table(table, targets)["band_gap"].tolist()[:2] == [2.5, 2.6]
+    cautious = rank_table(table, targets, conservative=1.0)
+    assert cautious["band_gap"].tolist()[:2] == [2.6, 2.5]
+    assert cautious.index.tolist()[-1] == 4
+
+
 def test_structures_read_back_as_they_were(run, structures):
     rows = pd.read_csv(run / "results.csv", dtype={"id": str}).head(4)
     files = [run / name for name in rows["structure_file"]]

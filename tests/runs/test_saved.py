@@ -62,6 +62,13 @@ def test_structures_of_another_run(folder):
         _ = read_run(folder).structures
 
 
+def test_a_table_that_was_cut_off(folder):
+    path = folder / "results.csv"
+    path.write_text(path.read_text()[:-400])
+    with pytest.raises(InputError, match=r"results\.csv: is damaged: unique is not True or False"):
+        read_run(folder)
+
+
 @pytest.mark.parametrize("text", ["", "id,formula\n", "id,formula\n1,2\n"])
 def test_a_damaged_table(folder, text):
     (folder / "results.csv").write_text(text)

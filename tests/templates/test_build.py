@@ -84,3 +84,9 @@ def test_missing_files_and_directories(tmp_path):
         read_structure(tmp_path / "missing.cif")
     with pytest.raises(InputError, match="is not a file"):
         build_template(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "repeat", "most"), [("perovskite", 13, 12), ("rutile", 1000, 11)])
+def test_a_cell_that_no_memory_holds_is_refused(name, repeat, most):
+    with pytest.raises(InputError, match=f"repeat is at most {most} here"):
+        build_template(name, repeat=repeat)

@@ -72,13 +72,13 @@ def read_reference(source: str, formulas: Iterable[str]) -> Reference:
     """
     wanted = set(formulas)
     reference = Reference(source)
-    if source.startswith(("http://", "https://")):
-        entries = _optimade(source, wanted)
-    elif source.startswith(("postgresql://", "mysql://")) or source.endswith(".db"):
-        entries = _ase_database(source)
-    else:
-        entries = _file(Path(source))
     try:
+        if source.startswith(("http://", "https://")):
+            entries = _optimade(source, wanted)
+        elif source.startswith(("postgresql://", "mysql://")) or source.endswith(".db"):
+            entries = _ase_database(source)
+        else:
+            entries = _file(Path(source))
         for formula, name, structure in entries:
             reference.add(wanted, formula, name, structure)
     except (InputError, ResourceError):

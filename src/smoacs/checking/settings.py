@@ -55,6 +55,8 @@ class CheckSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} is {value}; it is at least 1")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; it is at least 0")
         if not self.dft_tolerance > 0:
             raise InputError(f"the tolerance of the gap is {self.dft_tolerance} eV; it is positive")
         if not self.relaxes and (self.phonons or self.dft_relaxed):

@@ -1,6 +1,5 @@
 """`smoacs check`: a run's designs against what took no part in making them."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smoacs.commands.bars import bars
 from smoacs.commands.outcome import EXIT_NO_SUCCESS
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from smoacs.checking import CheckSettings
 
 
@@ -99,19 +101,10 @@ def check_and_tell(folder: Path, settings: "CheckSettings", *, force: bool = Fal
 @contextmanager
 def _bar() -> "Iterator[Callable[[str, int, int], None] | None]":
     """Give a callback that moves a progress bar; None where nobody watches."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with bars() as bar:
+        if bar is None:
+            yield None
+            return
         tasks: dict[str, TaskID] = {}
 
         def show(stage: str, done: int, total: int) -> None:

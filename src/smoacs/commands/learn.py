@@ -1,5 +1,6 @@
 """`smoacs learn`: rounds of designs, calculations and training."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,7 @@ def learn(  # noqa: PLR0913  (one argument per option)
         dft=dft,
         progress=_say,
     )
-    typer.echo(_text(learned, config))
+    typer.echo(_text(learned, config, per_round))
     if not learned.rounds["confirmed"].sum():
         raise typer.Exit(EXIT_NO_SUCCESS)
 
@@ -102,6 +103,10 @@ def _say(state: "LearnProgress") -> None:
     typer.echo(line, err=True)
 
 
+def _percent(share: float | None) -> str:
+    return "" if share is None or math.isnan(share) else f"{share:.0%}"
+
+
 def _duration(seconds: float) -> str:
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
@@ -110,15 +115,24 @@ def _duration(seconds: float) -> str:
     return f"{seconds / _MINUTE**2:.1f} h"
 
 
-def _text(learned: "Learned", config: Path) -> str:
+def _text(learned: "Learned", config: Path, per_round: int) -> str:
     """What came out, in a few lines."""
-    lines = ["round  labelled  confirmed  gap MAE (eV)  core hours"]
-    for row in learned.rounds.to_dict("records"):
-        share = f"{row['confirmed_share']:.0%}" if row["labelled"] else ""
+    lines = ["                 confirmed of"]
+    lines.append("round  labelled   all  best  others  gap MAE (eV)  core hours")
+    rows = learned.rounds.to_dict("records")
+    for row in rows:
+        names = ("confirmed_share", "best_share", "explored_share")
+        all_of_them, best, others = (_percent(row[name]) for name in names)
         mae = f"{row['gap_mae']:.2f}" if row["labelled"] > row["failed"] else ""
         lines.append(
-            f"{row['round'] + 1:>5}  {row['labelled']:>8}  {share:>9}  {mae:>12}  "
-            f"{row['core_hours']:>10.2f}"
+            f"{row['round'] + 1:>5}  {row['labelled']:>8}  {all_of_them:>4}  {best:>4}  "
+            f"{others:>6}  {mae:>12}  {row['core_hours']:>10.2f}"
+        )
+    few = [row for row in rows if row["new_successes"] < per_round]
+    if few:
+        lines.append(
+            f"from round {few[0]['round'] + 1} on there are fewer than {per_round} new successes: "
+            "most compositions that the template and the targets allow are labelled"
         )
     lines.append(f"{learned.stopped}; all of it is in {learned.path}")
     if learned.weights is not None:

@@ -9,7 +9,7 @@ from smoacs.errors import InputError
 
 if TYPE_CHECKING:
     from smoacs.chemistry import OxidationTable
-    from smoacs.judging import RuleCheck
+    from smoacs.judging import Benchmark, RuleCheck
     from smoacs.templates import Template
 
 _ANY_TARGET = "formation_energy < 0"
@@ -65,3 +65,15 @@ def measure_of(rules: Path | None, asked: Mapping[str, object]) -> Measure:
         return Measure(original)
     check = RuleCheck(Rules.from_settings(config.model_dump()), original)
     return Measure(config.resolved_template(), check, table)
+
+
+def measure_of_row(row: "Benchmark") -> Measure:
+    """The template and the charges of a row of the paper's tables."""
+    from smoacs.chemistry import oxidation_table
+    from smoacs.templates import build_template
+
+    states = oxidation_table(row.oxidation_table)
+    template = None
+    if row.template is not None:
+        template = build_template(row.template, repeat=row.repeat, table=states)
+    return Measure(template, table_of_states=states)

@@ -1,13 +1,13 @@
 """What design and resume show: a progress bar, and at the end what came out."""
 
-import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from smoacs.commands.bars import bars
 
 if TYPE_CHECKING:
     from smoacs.search import ProgressEvent
@@ -18,12 +18,17 @@ EXIT_INTERRUPTED = 130
 
 def tell_results(out: Path) -> int:
     """Print the summary of a run directory and return the exit code."""
-    from smoacs.runs import resume_command, summary_text
+    from smoacs.errors import InputError
+    from smoacs.runs import read_summary, resume_command, summary_text
 
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    summary = read_summary(out)
+    try:
+        text = summary_text(summary, out)
+    except KeyError as error:
+        raise InputError(f"{out / 'summary.json'}: is damaged: {error} is missing") from error
     if note := summary.get("search", {}).get("note"):
         typer.echo(note, err=True)
-    typer.echo(summary_text(summary, out))
+    typer.echo(text)
     if summary.get("interrupted"):
         steps = f"interrupted after {summary['steps']} of {summary['config']['steps']} steps"
         typer.echo(f"{steps}; go on with: {resume_command(out)}")
@@ -34,20 +39,10 @@ def tell_results(out: Path) -> int:
 @contextmanager
 def progress_bar() -> "Iterator[Callable[[ProgressEvent], None] | None]":
     """Give a callback that moves a progress bar; None where nobody watches."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TextColumn("success {task.fields[success]:.0%}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with bars("success {task.fields[success]:.0%}") as bar:
+        if bar is None:
+            yield None
+            return
         task = bar.add_task("starting", total=None, success=0.0)
 
         def show(event: "ProgressEvent") -> None:

@@ -1,12 +1,13 @@
 """`smoacs relax`."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from smoacs.commands.bars import bars
 
 if TYPE_CHECKING:
     from smoacs.relaxation import Relaxed
@@ -106,13 +107,9 @@ def _write(out: Path, named: "list[NamedStructure]", relaxed: "list[Relaxed]") -
 @contextmanager
 def _bar() -> "Iterator[Callable[[int, int], None] | None]":
     """Give a callback that moves a progress bar; None where nobody watches."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (TextColumn("at rest"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with bars() as bar:
+        if bar is None:
+            yield None
+            return
         task = bar.add_task("at rest", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -3,6 +3,7 @@
 It shares no code with the optimiser, so that a mistake there cannot hide here.
 """
 
+from smoacs.judging.benchmark import BENCHMARKS, Benchmark, benchmark, standing
 from smoacs.judging.criteria import (
     charges,
     element_counts,
@@ -23,10 +24,13 @@ from smoacs.judging.rules import RuleCheck, Rules
 from smoacs.judging.table import first_successes, judge
 
 __all__ = [
+    "BENCHMARKS",
+    "Benchmark",
     "Match",
     "RuleCheck",
     "Rules",
     "angles_kept",
+    "benchmark",
     "charges",
     "domain_note",
     "element_counts",
@@ -40,5 +44,6 @@ __all__ = [
     "min_distance",
     "reduced_formula",
     "space_group",
+    "standing",
     "symbol",
 ]

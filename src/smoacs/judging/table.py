@@ -1,5 +1,6 @@
 """One row of verdicts for each structure."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,8 +23,8 @@ from smoacs.judging.properties import evaluate_domain, evaluate_structures
 from smoacs.judging.rest import at_rest, evaluate_rest
 from smoacs.judging.rules import RuleCheck
 from smoacs.pareto import front_ranks
-from smoacs.predictors import ENERGY, SPREAD_SUFFIX, Predictor
-from smoacs.targets import Target, check_spreads
+from smoacs.predictors import ENERGY, Predictor
+from smoacs.targets import Target, check_spreads, on_worse_side
 from smoacs.templates import Template
 
 
@@ -69,7 +70,8 @@ def judge(  # noqa: PLR0913  (a part of the question each)
 
     Raises:
         InputError: A target's property is not among the predictor's, or `must_rest` is asked of
-            one without a formation energy, or `conservative` of one without a spread.
+            one without a formation energy, or `conservative` of one without a spread, or
+            that is no number of at least 0.
     """
     _check_properties(targets, predictor, conservative)
     if must_rest and ENERGY not in predictor.properties:
@@ -126,7 +128,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     table["unique"] = first_successes(table)
     extremes = [target for target in targets if target.direction]
     if len(extremes) > 1:
-        table["pareto"] = _fronts(extremes, values, success)
+        table["pareto"] = _fronts(extremes, values, success, conservative)
     table = table.assign(**_domain_columns(structures, predictor))
     if known_formulas is not None:
         table["novel"] = np.array([not known_formulas(f) for f in formulas], dtype=bool)
@@ -165,9 +167,15 @@ def _fronts(
     extremes: Sequence[Target],
     values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]],
     success: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    conservative: float,
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Rank of each success, 0 for those that no other dominates; -1 for what failed."""
-    costs = np.stack([-t.direction * values[t.property] for t in extremes], axis=1)
+    tensors = {name: torch.as_tensor(array) for name, array in values.items()}
+    losses = [
+        on_worse_side(target, tensors, conservative).loss(tensors[target.property])
+        for target in extremes
+    ]
+    costs = torch.stack(losses, dim=1).numpy()
     ranks = np.full(len(success), -1, dtype=np.int64)
     ranks[success] = front_ranks(costs[success])
     return ranks
@@ -188,6 +196,11 @@ def _check_properties(targets: Sequence[Target], predictor: Predictor, conservat
                 f'target "{target}": the predictor has no property {target.property!r}; '
                 f"it has {', '.join(predictor.properties)}"
             )
+    if not 0 <= conservative < math.inf:
+        raise InputError(
+            f"conservative = {conservative:g} is not right: it must be a number of at least 0 "
+            "(standard deviations)"
+        )
     if conservative:
         check_spreads(targets, predictor.properties)
 
@@ -198,12 +211,11 @@ def _met(
     conservative: float,
 ) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """For each property with a target, which structures meet all targets on it."""
+    tensors = {name: torch.as_tensor(array) for name, array in values.items()}
     met: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
     for target in targets:
-        spread = values.get(target.property + SPREAD_SUFFIX)
-        if conservative and spread is not None:
-            target = target.against(torch.as_tensor(conservative * spread))  # noqa: PLW2901
-        verdict = target.met(torch.as_tensor(values[target.property])).numpy()
+        wanted = on_worse_side(target, tensors, conservative)
+        verdict = wanted.met(tensors[target.property]).numpy()
         met[target.property] = verdict & met.get(target.property, True)
     return met
 

@@ -8,6 +8,7 @@ instead of `name` hands the part after the colon to that callable, as its second
 import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import torch
 
@@ -42,6 +43,11 @@ def load_predictor(name_or_path: str | None = None, device: str = "auto") -> Com
     main: Predictor
     if plugin is not None:
         main = _make(plugin.load(), name, str(place))
+    elif name not in builtin_names() and not Path(name).is_file():
+        raise InputError(
+            f"there is no predictor {name!r}: name a weights file, or one of "
+            f"{', '.join(installed_predictors())}"
+        )
     else:
         main = load_network(name)
         main.network.to(place)

@@ -1,9 +1,17 @@
 """One thread inside torch: these networks are too small for more, and sums keep their order."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import TracebackType
+from typing import TypeVar
 
 import torch
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_Workers = TypeVar("_Workers", bound="Workers")
 
 
 @contextmanager
@@ -15,3 +23,36 @@ def single_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+class Workers:
+    """As many threads as cores, each with one thread inside torch; a context manager.
+
+    Chunks of crystals run side by side: the networks are too small for the threads inside torch to
+    pay off.
+    """
+
+    def __init__(self) -> None:
+        """Take all cores that the process may use."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        self._pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+
+    def __enter__(self: _Workers) -> _Workers:  # noqa: PYI019 - beartype does not know Self here
+        """Keep torch to one thread per worker."""
+        self._one_thread = single_thread()
+        self._one_thread.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the workers and give torch its threads back."""
+        self._pool.shutdown(cancel_futures=True)
+        self._one_thread.__exit__(kind, error, trace)
+
+    def map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+        """Do the work for each item, and give the results in their order."""
+        return list(self._pool.map(work, items))

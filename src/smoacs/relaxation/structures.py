@@ -1,11 +1,7 @@
 """Relaxation of pymatgen structures on the formation energy of any predictor."""
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
@@ -21,7 +17,7 @@ from smoacs.predictors import (
     energy_gradients,
     load_predictor,
 )
-from smoacs.predictors.threads import single_thread
+from smoacs.predictors.threads import Workers
 from smoacs.relaxation.optimiser import FMAX, MAX_STEPS, Response, relax
 from smoacs.relaxation.symmetry import SymmetricPotential
 
@@ -54,12 +50,8 @@ class Relaxed:
     converged: bool
 
 
-class PredictorPotential:
-    """Energy, forces and stress of a predictor's formation energy; a context manager.
-
-    Chunks of crystals run in parallel threads, one core each: the networks are too small for the
-    threads inside torch to pay off.
-    """
+class PredictorPotential(Workers):
+    """Energy, forces and stress of a predictor's formation energy; a context manager."""
 
     def __init__(self, predictor: Predictor) -> None:
         """Take a predictor.
@@ -70,30 +62,13 @@ class PredictorPotential:
         if ENERGY not in predictor.properties:
             raise InputError(f"relaxation needs a predictor of {ENERGY}; this one has none")
         self.predictor = predictor
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self._pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-
-    def __enter__(self) -> Self:
-        """Keep torch to one thread per worker while the potential is open."""
-        self._one_thread = single_thread()
-        self._one_thread.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the workers and give torch its threads back."""
-        self._pool.shutdown(cancel_futures=True)
-        self._one_thread.__exit__(kind, error, trace)
+        super().__init__()
 
     def __call__(self, crystals: Crystals) -> Response:
         """Evaluate a batch."""
         limit = _ATOMS_PER_CHUNK if crystals.cell.device.type == "cpu" else _ATOMS_PER_CHUNK_GPU
         chunks = chunk_systems(crystals.counts, limit)
-        parts = list(self._pool.map(lambda systems: self._part(crystals, systems), chunks))
+        parts = self.map(lambda systems: self._part(crystals, systems), chunks)
         return Response(
             torch.cat([p.energy for p in parts]),
             torch.cat([p.forces for p in parts]),

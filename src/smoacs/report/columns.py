@@ -16,7 +16,10 @@ STD_SUFFIXES = (".std", "_std")
 """Ends of the names of columns that hold the spread of another column."""
 
 _TEXT = frozenset(
-    {"id", "formula", "space_group", "oxidation_states", "structure_file", "rule_broken"}
+    {
+        *("id", "formula", "space_group", "oxidation_states", "structure_file"),
+        *("rule_broken", "domain_warning"),
+    }
 )
 """Always text: an id such as 0001 is no number, and NaN is sodium nitride."""
 
@@ -24,6 +27,8 @@ _GEOMETRY = ("space_group", "n_atoms", "a", "b", "c", "alpha", "beta", "gamma", 
 _VERDICTS = frozenset(
     {"success", "unique", "novel", "neutral", "template_kept", "at_rest", "rules"}
 )
+_TRUTH = ("dft_band_gap", "dft_pressure", "confirmed")
+"""What first principles say of a design; the rest of it is shown on demand."""
 _LEADING = ("id", "formula", "success")
 _HIDDEN = frozenset({"structure_file"})
 
@@ -41,10 +46,26 @@ _LABELS = {
     "rule_broken": "rule broken",
     "unique": "distinct formula",
     "novel": "new formula",
+    "survives_relaxation": "survives relaxation",
+    "success_checked": "success that survives relaxation",
+    "smact_valid": "valid by SMACT",
+    "bvs_agrees": "bond valences agree",
+    "confirmed": "confirmed by DFT",
+    "dft_band_gap": "DFT band gap",
+    "dft_band_gap_direct": "DFT direct band gap",
+    "dft_pressure": "DFT pressure",
+    "dft_max_force": "DFT largest force",
+    "dft_energy": "DFT total energy",
+    "dft_status": "DFT status",
+    "dft_engine": "DFT program",
 }
 _UNITS = {
     "pressure": "GPa",
     "max_force": "eV/Å",
+    "dft_band_gap_direct": "eV",
+    "dft_pressure": "GPa",
+    "dft_max_force": "eV/Å",
+    "dft_energy": "eV/atom",
     "min_distance": "Å",
     "a": "Å",
     "b": "Å",
@@ -144,9 +165,14 @@ def describe(kinds: Mapping[str, Kind], targeted: Sequence[str]) -> list[Column]
 
     def order(column: Column) -> tuple[int, int]:
         place = first.index(column.key) if column.key in first else len(first)
-        return groups.index(column.group), place
+        group = "property" if column.key in _TRUTH else column.group
+        return groups.index(group), place
 
     return sorted(columns, key=order)
+
+
+def _is_dft(key: str) -> bool:
+    return key.startswith("dft_") or key in _TRUTH
 
 
 def _column(key: str, kind: Kind, std: str | None, targeted: Sequence[str]) -> Column:
@@ -158,13 +184,15 @@ def _column(key: str, kind: Kind, std: str | None, targeted: Sequence[str]) -> C
         group = "property"
     elif key in _VERDICTS or key.endswith("_met"):
         group = "verdict"
+    elif _is_dft(key):
+        group = "further"
     elif key in _GEOMETRY or key in _UNITS:
         group = "geometry"
     shown = (
         group == "head"
         or key in targeted
-        or key in {"formation_energy", "energy_above_hull", "space_group", "novel"}
-        or (group == "further" and key not in _TEXT)
+        or key in {"formation_energy", "energy_above_hull", "pressure", "space_group", "novel"}
+        or (key in _TRUTH if _is_dft(key) else group == "further" and key not in _TEXT)
     )
     digits = 0 if key == "n_atoms" else _DIGITS.get(text, 3 if key == "tolerance_factor" else None)
     return Column(

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 from smoacs.errors import InputError
+from smoacs.report.asked import settings_asked
 from smoacs.report.columns import Cell, Column, Kind, describe, label, parse_column, unit
 from smoacs.report.crystals import pack, read_frames
 from smoacs.report.movement import movement
 from smoacs.targets import Target
 
 _NEEDED = ("results.csv", "summary.json", "structures.extxyz", "history.parquet")
+_COLUMNS = ("success", "unique", "structure_file")
 
 
 def build_payload(folder: Path) -> dict[str, object]:
@@ -42,22 +44,25 @@ def build_payload(folder: Path) -> dict[str, object]:
                 "`smoacs design --out` made"
             )
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        history = pd.read_parquet(folder / "history.parquet")
-        frames = read_frames(folder / "structures.extxyz")
-        kinds, values = _read_table(folder / "results.csv")
+        name = "results.csv"
+        kinds, values = _read_table(folder / name)
+        name = "history.parquet"
+        history = movement(pd.read_parquet(folder / name))
+        name = "structures.extxyz"
+        frames = read_frames(folder / name)
+        name = "summary.json"
+        summary = json.loads((folder / name).read_text(encoding="utf-8"))
         targets = [Target.parse(text) for text in summary["config"]["targets"]]
         return _payload(summary, kinds, values, targets) | {
-            "history": movement(history),
+            "history": history,
             **pack(
                 (frames.get(str(name)) for name in values["structure_file"]),
                 _site_labels(summary),
             ),
         }
-    except (KeyError, ValueError, OSError) as error:
-        raise InputError(
-            f"{folder}: a file of the run is damaged ({' '.join(str(error).split())})"
-        ) from error
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder / name}: is damaged, or of another run ({reason})") from error
 
 
 def _read_table(path: Path) -> tuple[dict[str, Kind], dict[str, list[Cell]]]:
@@ -67,6 +72,10 @@ def _read_table(path: Path) -> tuple[dict[str, Kind], dict[str, list[Cell]]]:
     values: dict[str, list[Cell]] = {}
     for name, texts in zip(names, zip(*lines, strict=True) if lines else [()] * len(names)):  # noqa: B905
         kinds[name], values[name] = parse_column(name, texts)
+    for name in _COLUMNS:
+        if name not in values:
+            message = f"it has no column {name!r}"
+            raise ValueError(message)
     return kinds, values
 
 
@@ -133,9 +142,16 @@ def _facts(summary: Mapping[str, Any], values: Mapping[str, list[Cell]]) -> list
     good = sum(value is True for value in values["success"])
     distinct = sum(value is True for value in values["unique"])
     seconds = float(summary["seconds"])
+    calculated = [value for value in values.get("confirmed", []) if value is not None]
+    confirmed = sum(value is True for value in calculated)
+    truth = {
+        "value": f"{confirmed} of {len(calculated)}",
+        "label": "calculated designs are confirmed by DFT",
+    }
     return [
         {"value": f"{good / n:.1%}" if n else "–", "label": f"succeed: {good} of {n} candidates"},
         {"value": str(distinct), "label": "distinct formulas among them"},
+        *([truth] if calculated else []),
         {"value": f"{summary['predictor_calls']:,}", "label": "predictor calls"},
         {"value": f"{seconds:.0f} s", "label": f"for {summary['steps']} steps and the judging"},
     ]
@@ -144,21 +160,18 @@ def _facts(summary: Mapping[str, Any], values: Mapping[str, list[Cell]]) -> list
 def _settings(summary: Mapping[str, Any]) -> list[list[str]]:
     """What was asked apart from the targets, as pairs of words."""
     config, versions = summary["config"], summary["versions"]
-    sites = "; ".join(f"{kind}: {' '.join(names)}" for kind, names in config["sites"].items())
     times = summary["timings"].items()
     repeat = config["repeat"]
     rows = [
         ("template", config["template"]),
         ("cell", f"{repeat}×{repeat}×{repeat} cells of the template" if repeat > 1 else "one cell"),
-        ("only these elements", " ".join(config["elements"] or ())),
-        ("never these", " ".join(config["forbidden"])),
-        ("elements by site", sites),
-        ("lattice", "at a minimum of the predicted energy" if config["at_rest"] else "any"),
-        ("predictor", config["predictor"] or "default"),
+        ("predictor", "" if config["predictor"] else "default"),
+        *settings_asked(config),
         ("candidates", str(summary["n"])),
         ("steps", str(summary["steps"])),
-        ("preset", config["preset"]),
         ("seed", str(summary["seed"])),
+        ("how", str(summary.get("search", {}).get("note", ""))),
+        ("seeds left out", str(len(summary.get("skipped_seeds", ())) or "")),
         ("time", ", ".join(f"{name} {float(value):.1f} s" for name, value in times)),
         ("stopped", "before its end" if summary.get("interrupted") else ""),
         ("not finite", str(summary["non_finite"] or "")),

@@ -15,7 +15,7 @@ from smoacs.runs.listing import predictor_rows
 from smoacs.runs.page import write_report
 from smoacs.runs.reading import NamedStructure, read_structures
 from smoacs.runs.save import save_run
-from smoacs.runs.saved import SavedRun, read_run
+from smoacs.runs.saved import SavedRun, read_run, read_summary
 from smoacs.runs.tables import csv_text, summary_text
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "predictor_rows",
     "read_run",
     "read_structures",
+    "read_summary",
     "resume",
     "resume_command",
     "run_checks",

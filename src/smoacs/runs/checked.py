@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 
+from smoacs.errors import InputError
 from smoacs.judging import symbol
-from smoacs.runs.database import DATABASE_FILE, refresh_designs_db
+from smoacs.runs.database import DATABASE_FILE, check_designs_db, refresh_designs_db
 from smoacs.runs.directory import write_file
 from smoacs.runs.page import write_report
 from smoacs.runs.saved import SavedRun, read_run
@@ -61,15 +62,19 @@ class CheckedTable:
     """
 
     def __init__(self, run: SavedRun) -> None:
-        """Take a run as it was read."""
+        """Take a run as it was read.
+
+        Raises:
+            InputError: A file that the findings are to join is damaged.
+        """
         self._path = run.path
         file = run.path / "results.csv"
         self._cells = pd.read_csv(file, dtype=str, keep_default_na=False)
         self._cells.index = pd.Index(self._cells["id"])
         self._summary = run.summary
         self.checks: dict[str, Any] = dict(run.summary.get("checks", {}))
-        self._relaxed: dict[str, Structure] = {}
-        self._older_fit = True  # relaxed crystals in the file are of the same settings
+        check_designs_db(run.path, self._cells["id"])
+        self._relaxed = _read_relaxed(run.path / RELAXED_FILE)
 
     def join(
         self,
@@ -95,7 +100,7 @@ class CheckedTable:
             gone = [name for name in before.get("columns", ()) if name in self._cells]
             self._cells = self._cells.drop(columns=gone)
             if check == "relaxation":
-                self._older_fit = False
+                self._relaxed = {}
         for name in columns:
             if name not in self._cells:
                 self._cells[name] = ""
@@ -111,7 +116,14 @@ class CheckedTable:
 
     def keep_relaxed(self, structures: Mapping[str, Structure]) -> None:
         """Keep relaxed crystals, by id, for `RELAXED_FILE`."""
-        self._relaxed.update(structures)
+        for name, structure in structures.items():
+            self._relaxed[name] = ase.Atoms(
+                [symbol(species) for species in structure.species],
+                scaled_positions=structure.frac_coords,
+                cell=structure.lattice.matrix,
+                pbc=True,
+                info={"design": f"id-{name}"},
+            )
 
     def save(self) -> None:
         """Write the files anew, each as a whole: crystals, table, summary, database, report.
@@ -130,23 +142,11 @@ class CheckedTable:
         write_report(self._path)
 
     def _save_relaxed(self) -> None:
-        file = self._path / RELAXED_FILE
-        frames = {}
-        if file.is_file() and self._older_fit:
-            frames = {_id(atoms): atoms for atoms in ase.io.iread(file, index=":")}
-        for name, structure in self._relaxed.items():
-            frames[name] = ase.Atoms(
-                [symbol(species) for species in structure.species],
-                scaled_positions=structure.frac_coords,
-                cell=structure.lattice.matrix,
-                pbc=True,
-                info={"design": f"id-{name}"},
-            )
-        if frames:
+        if self._relaxed:
             buffer = StringIO()
-            order = [name for name in self._cells["id"] if name in frames]
-            ase.io.write(buffer, [frames[name] for name in order], format="extxyz")
-            write_file(file, buffer.getvalue())
+            order = [name for name in self._cells["id"] if name in self._relaxed]
+            ase.io.write(buffer, [self._relaxed[name] for name in order], format="extxyz")
+            write_file(self._path / RELAXED_FILE, buffer.getvalue())
 
     def _judge(self) -> None:
         """Bring the column `success_checked` up to date."""
@@ -181,6 +181,11 @@ class CheckedTable:
 
 def checks_text(checks: Mapping[str, Any], path: Path) -> str:
     """Write the few lines that a user wants to see after the checks."""
+    return "\n".join([*checks_lines(checks), f"columns in {path}: results.csv, report.html"])
+
+
+def checks_lines(checks: Mapping[str, Any]) -> list[str]:
+    """A line for each check: how many designs went through it, and what it found."""
     lines = []
     for name, found in checks.items():
         verdicts = ", ".join(
@@ -196,8 +201,7 @@ def checks_text(checks: Mapping[str, Any], path: Path) -> str:
         lines.append(f"{label}, {designs}{counts} ({found['seconds']:.1f} s)")
         if name == "dft" and not found["settings"]["confirms"]:
             lines.append("  the run has no window or bound of band_gap, so nothing to confirm")
-    lines.append(f"columns in {path}: results.csv, report.html")
-    return "\n".join(lines)
+    return lines
 
 
 def cell_text(value: object) -> str:
@@ -209,5 +213,19 @@ def cell_text(value: object) -> str:
     return str(value)
 
 
-def _id(atoms: ase.Atoms) -> str:
-    return str(atoms.info["design"]).removeprefix("id-")
+def _read_relaxed(file: Path) -> dict[str, ase.Atoms]:
+    """Relaxed crystals of an earlier check, by id.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    if not file.is_file() or not file.stat().st_size:
+        return {}
+    try:
+        frames = ase.io.read(file, index=":", format="extxyz")
+        return {str(atoms.info["design"]).removeprefix("id-"): atoms for atoms in frames}
+    except Exception as error:  # parsers raise whatever they like
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{file}: is damaged ({reason}); remove it, and the next check writes it anew"
+        ) from error

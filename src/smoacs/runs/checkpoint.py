@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import logging
+import shlex
 import shutil
 import sys
 import time
@@ -30,12 +31,14 @@ import torch
 
 from smoacs.errors import InputError
 from smoacs.runs.directory import (
+    CHECKS_FOLDER,
     check_contents,
     check_run_directory,
     is_unfinished,
     unfinished_folder,
 )
 from smoacs.runs.interrupt import Interrupt
+from smoacs.runs.saved import read_summary
 from smoacs.search import DesignConfig
 from smoacs.search.state import State
 from smoacs.training.checkpoint import load_state, write_atomically
@@ -122,6 +125,7 @@ class Unfinished:
             InputError: Something else stands there.
         """
         final = self.result_is_final
+        self._keep_findings()
         replaces = json.loads(self._begun.read_text(encoding="utf-8"))["replaces"]
         check_contents(self.out, force=replaces or is_interrupted(self.out))
         if final:
@@ -135,6 +139,25 @@ class Unfinished:
             self.remove()
         elif self._replaced.exists():
             shutil.rmtree(self._replaced)
+
+    def _keep_findings(self) -> None:
+        """Copy what checks found of this run when it was interrupted; they may have cost days.
+
+        A finding belongs to a crystal, so that another check of the run takes those that still
+        hold. Columns of the table belong to candidates, which have moved on.
+        """
+        findings = self.out / CHECKS_FOLDER
+        settings = [folder / "config.toml" for folder in (self.out, self.result)]
+        if not (findings.is_dir() and is_interrupted(self.out)):
+            return
+        if settings[0].is_file() and settings[0].read_bytes() == settings[1].read_bytes():
+            shutil.copytree(findings, self.result / CHECKS_FOLDER, dirs_exist_ok=True)
+            log.warning(
+                "the candidates have changed since they were checked; check them again, which "
+                "takes from the folder %s what is known: smoacs check %s",
+                CHECKS_FOLDER,
+                shlex.quote(str(self.out)),
+            )
 
     def clear(self) -> None:
         """Empty the folder, `config.toml` first."""
@@ -265,10 +288,9 @@ def reopen_run(out: str | Path) -> Iterator[Unfinished | None]:
 def is_interrupted(folder: Path) -> bool:
     """Whether a run directory holds what there was at a Ctrl-C."""
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(read_summary(folder).get("interrupted"))
+    except InputError:
         return False
-    return bool(summary.get("interrupted"))
 
 
 def _files(config: DesignConfig) -> list[Path]:

@@ -38,12 +38,10 @@ from smoacs.dft import DftSettings, LabelProgress, engine_command, label
 from smoacs.errors import InputError
 from smoacs.predictors import Predictor, load_predictor
 from smoacs.runs.checked import CheckedTable
+from smoacs.runs.directory import CHECKS_FOLDER
 from smoacs.runs.saved import SavedRun, read_run
 from smoacs.targets import Target
 from smoacs.templates import Template, is_seed_source
-
-CHECKS_FOLDER = "checks"
-"""Folder of a run directory that keeps the findings."""
 
 CheckProgress = Callable[[str, int, int], None]
 """Told the name of the check, the designs that are done and those in all."""
@@ -146,11 +144,11 @@ def run_checks(
     run = read_run(directory)
     chosen = choose(run, settings)
     tools = _prepare(run, settings, chosen, predictor)
+    table = CheckedTable(run)
     folder = run.path / CHECKS_FOLDER
     folder.mkdir(exist_ok=True)
     if force:
         _forget(folder, settings)
-    table = CheckedTable(run)
     _Checks(run, settings, tools, folder, table, progress or _ignore).run(chosen)
     return CheckedRun(read_run(directory), table.checks, tuple(chosen["id"]))
 

@@ -88,6 +88,9 @@ def write_designs_db(
         database.metadata = _metadata(list(ranked.columns))
 
 
+_DISPENSABLE = "remove it, and the other files of the run stay complete without it"
+
+
 def refresh_designs_db(folder: Path, table: pd.DataFrame) -> None:
     """Bring the keys of designs.db up to a table that has gained columns.
 
@@ -111,6 +114,31 @@ def refresh_designs_db(folder: Path, table: pd.DataFrame) -> None:
             data = dict(row.data) | {"row": {name: _plain(value) for name, value in named.items()}}
             database.write(row, key_values(named) | {"run_id": row.run_id}, data, id=row.id)
         database.metadata = _metadata(list(table.columns))
+
+
+def check_designs_db(folder: Path, ids: Iterable[str]) -> None:
+    """Check that designs.db, if there is one, can be brought up to date later.
+
+    Args:
+        folder: The run directory.
+        ids: Its candidates.
+
+    Raises:
+        InputError: It is damaged, or has no row for one of the candidates.
+    """
+    path = folder / DATABASE_FILE
+    if not path.is_file():
+        return
+    if not path.stat().st_size:
+        raise InputError(f"{path}: is damaged (it is empty); {_DISPENSABLE}")
+    try:
+        with ase.db.connect(path, use_lock_file=False) as database:
+            there = {row.get("candidate") for row in database.select(include_data=False)}
+    except (sqlite3.DatabaseError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: is damaged ({error}); {_DISPENSABLE}") from error
+    lacking = next((name for name in ids if int(name) not in there), None)
+    if lacking is not None:
+        raise InputError(f"{path}: is damaged (it has no candidate {lacking}); {_DISPENSABLE}")
 
 
 def check_database(address: str) -> None:

@@ -14,9 +14,12 @@ from pathlib import Path
 
 from smoacs.errors import InputError, ResourceError
 
+CHECKS_FOLDER = "checks"
+"""Folder of a run directory that keeps the findings of its checks."""
+
 RUN_FILES = frozenset(
     {
-        "checks",
+        CHECKS_FOLDER,
         "config.toml",
         "decorations.csv",
         "designs.db",

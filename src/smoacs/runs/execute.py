@@ -66,9 +66,9 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     steps: int = 200,
     seed: int = 0,
     preset: str = "default",
-    search: str = "gradient",
+    search: str = "auto",
     pareto: bool | None = None,
-    at_rest: bool = False,
+    at_rest: bool | None = None,
     conservative: float = 0.0,
     predictor: str | Predictor | None = None,
     elements: str | Sequence[str] | None = None,
@@ -105,11 +105,12 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
         steps: Optimisation steps.
         seed: Of all random numbers; the same seed gives the same crystals on the same device.
         preset: "default", or "paper" for the published settings.
-        search: "gradient", "exhaustive" for every composition, or "auto": exhaustive where that
-            fits into `n` times `steps` predictor calls.
+        search: "gradient", "exhaustive" for every composition, or "auto": exhaustive for designs
+            at rest where that fits into `n` times `steps` predictor calls.
         pareto: Whether candidates spread along the front of targets to maximise or minimise; None
             if there are two or more.
-        at_rest: Whether lattice and coordinates must be at a minimum of the predicted energy.
+        at_rest: Whether lattice and coordinates must be at a minimum of the predicted energy; None
+            if so in cells of at most ten atoms and with a predictor that knows the energy.
         conservative: Standard deviations of the prediction by which every target must hold on
             the worse side; 0 takes the predictions as they are.
         predictor: A name, a weights file, or an object in memory; the built-in one if None.
@@ -224,7 +225,7 @@ def run_design(
         predictor=predictor,
         template=result.templates or result.template,
         known_formulas=known_formulas(predictor),
-        must_rest=config.at_rest,
+        must_rest=bool(result.config.at_rest),
         conservative=config.conservative,
         table_of_states=config.table_of_states(),
         rules=_rule_checks(config, result),

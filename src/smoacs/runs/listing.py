@@ -8,14 +8,14 @@ from smoacs.predictors import Predictor
 def predictor_rows() -> list[tuple[str, ...]]:
     """Write a heading, and a row for each property of each installed predictor."""
     rows: list[tuple[str, ...]] = [
-        ("predictor", "property", "unit", "error (MAE)", "cutoff (Å)", "elements")
+        ("predictor", "property", "unit", "error (MAE)", "cutoff (Å)", "elements", "scale")
     ]
     descriptors: list[tuple[str, ...]] = []
     for name in smoacs.predictors.installed_predictors():
         try:
             main_part, *others = smoacs.predictors.load_predictor(name, device="cpu").parts
         except (InputError, ImportError) as error:
-            rows.append((name, f"cannot be loaded: {error}", "", "", "", ""))
+            rows.append((name, f"cannot be loaded: {error}", "", "", "", "", ""))
             continue
         rows += _part_rows(name, main_part)
         descriptors = [row for part in others for row in _part_rows("(with any)", part)]
@@ -23,10 +23,15 @@ def predictor_rows() -> list[tuple[str, ...]]:
 
 
 def _part_rows(name: str, part: Predictor) -> list[tuple[str, ...]]:
-    """Write a row for each property; the error is the mean absolute one on held-out crystals."""
+    """Write a row for each property; the error is the mean absolute one on held-out crystals.
+
+    The scale says what the values are, such as "PBE (Materials Project; GPAW)" for a band gap.
+    """
     metrics = part.header.metrics if hasattr(part, "header") else {}
+    scales = part.header.scales if hasattr(part, "header") else {}
     errors = {prop: f"{metric['mae']:.3g}" for prop, metric in metrics.items() if "mae" in metric}
+    size = (f"{part.cutoff:g}", str(len(part.elements)))
     return [
-        (name, prop, unit, errors.get(prop, ""), f"{part.cutoff:g}", str(len(part.elements)))
+        (name, prop, unit, errors.get(prop, ""), *size, scales.get(prop, ""))
         for prop, unit in part.properties.items()
     ]

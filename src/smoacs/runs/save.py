@@ -30,7 +30,8 @@ def save_run(result: DesignResult, table: pd.DataFrame, out: str | Path, *, forc
         ResourceError: The disk is full.
     """
     targets = result.config.parsed_targets()
-    ranked = rank_table(table.reset_index(drop=True), targets)
+    conservative = result.config.conservative
+    ranked = rank_table(table.reset_index(drop=True), targets, conservative=conservative)
     with run_directory(out, force=force) as folder:
         (folder / "config.toml").write_text(result.config.to_toml(), encoding="utf-8")
         results = csv_text(ranked)

@@ -116,7 +116,7 @@ def read_run(path: str | Path) -> SavedRun:
             "name the folder that was given to `smoacs design --out`"
         )
     config = DesignConfig.from_toml(path / "config.toml")
-    return SavedRun(path, config, _read_table(path / "results.csv"), _read_summary(path))
+    return SavedRun(path, config, _read_table(path / "results.csv"), read_summary(path))
 
 
 def _read_table(file: Path) -> pd.DataFrame:
@@ -134,16 +134,25 @@ def _read_table(file: Path) -> pd.DataFrame:
     if missing or table.empty:
         problem = f"has no column {missing[0]!r}" if missing else "has no row"
         raise InputError(f"{file}: {problem}; results.csv of `smoacs design` is needed")
+    for name in ("success", "unique"):
+        if table[name].dtype != bool:
+            raise InputError(f"{file}: is damaged: {name} is not True or False in every row")
     texts = table.select_dtypes(include=["object", "string"]).columns
     return table.astype(dict.fromkeys(texts, "object")).fillna(dict.fromkeys(texts, ""))
 
 
-def _read_summary(path: Path) -> dict[str, Any]:
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read summary.json of a run directory.
+
+    Raises:
+        InputError: It is missing or damaged.
+    """
     file = path / "summary.json"
     try:
         summary = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error})") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{file}: cannot be read ({reason})") from error
     if not isinstance(summary, dict):
         raise InputError(f"{file}: is no summary of a run")
     return summary

@@ -12,8 +12,9 @@ import pandas as pd
 import torch
 
 from smoacs.judging import first_successes
+from smoacs.predictors import SPREAD_SUFFIX
 from smoacs.search import DesignResult
-from smoacs.targets import Target
+from smoacs.targets import Target, on_worse_side
 
 FLOAT_FORMAT = "%.6f"
 """Digits of every number in results.csv: enough to use, and the same for the same seed."""
@@ -21,7 +22,9 @@ FLOAT_FORMAT = "%.6f"
 _STRUCTURAL_CRITERIA = ("neutral", "template_kept", "at_rest", "rules")
 
 
-def rank_table(table: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFrame:
+def rank_table(
+    table: pd.DataFrame, targets: Sequence[Target], *, conservative: float = 0.0
+) -> pd.DataFrame:
     """Sort the judge's table best first and number the rows.
 
     Successes come first, those on the front of conflicting targets before others; structures that
@@ -31,15 +34,22 @@ def rank_table(table: pd.DataFrame, targets: Sequence[Target]) -> pd.DataFrame:
     Args:
         table: The judge's table, a row for each candidate.
         targets: The losses to sort by.
+        conservative: Standard deviations by which values count as off, to the worse side.
 
     Returns:
         The sorted table with the columns of results.csv (`id` first, `structure_file` last). Its
         index is the number of the candidate in the table given.
     """
+    names = {target.property for target in targets}
+    values = {
+        name: torch.from_numpy(table[name].to_numpy(float, copy=True))
+        for name in names | {name + SPREAD_SUFFIX for name in names}
+        if name in table
+    }
     loss = np.zeros(len(table))
     for target in targets:
-        values = torch.from_numpy(table[target.property].to_numpy(float, copy=True))
-        loss += target.loss(values).numpy()
+        wanted = on_worse_side(target, values, conservative)
+        loss += wanted.loss(values[target.property]).numpy()
     keys = pd.DataFrame(
         {
             "failed": ~table["success"],
@@ -130,9 +140,11 @@ def _completeness(summary: Mapping[str, Any]) -> list[str]:
         return []
     line = (
         f"  {search['decorations']:,} decorations, {search['relaxed']:,} relaxed, "
-        f"{search['successes']:,} of them succeed with {search['distinct_successes']:,} formulas"
+        f"{search.get('given_up', 0):,} given up as too far from the targets, "
+        f"{search['successes']:,} succeed with {search['distinct_successes']:,} formulas"
     )
-    if search["successes"] > summary["n"]:
+    seen = search["relaxed"] + search.get("given_up", 0)
+    if search["successes"] > summary["n"] and seen == search["possible_by_composition"]:
         line += f"; the best {summary['n']} are here, -n {search['successes']} gives all"
     elif not search["successes"]:
         line += f"; here are the {summary['n']} nearest misses"

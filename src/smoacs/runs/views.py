@@ -13,6 +13,8 @@ from rich.text import Text
 from smoacs.errors import InputError
 from smoacs.judging import charges, symbol
 from smoacs.predictors.properties import PROPERTIES, SPREAD_SUFFIX
+from smoacs.report.asked import settings_asked
+from smoacs.runs.checked import checks_lines
 from smoacs.runs.saved import SavedRun
 from smoacs.runs.tables import criteria
 
@@ -21,7 +23,17 @@ _SHOWN_ELSEWHERE = {
     *("id", "success", "formula", "n_atoms", "space_group", "oxidation_states", "structure_file"),
     *_LATTICE,
 }
-_UNITS = {"pressure": "GPa", "max_force": "eV/Å", "min_distance": "Å"}
+_TRUTH = ("dft_band_gap", "dft_pressure", "confirmed")
+_UNITS = {
+    "pressure": "GPa",
+    "max_force": "eV/Å",
+    "min_distance": "Å",
+    "dft_band_gap": "eV",
+    "dft_band_gap_direct": "eV",
+    "dft_pressure": "GPa",
+    "dft_max_force": "eV/Å",
+    "dft_energy": "eV/atom",
+}
 _MARKS = {True: "yes", False: "no"}
 
 
@@ -57,6 +69,7 @@ def run_view(
         Text(""),
         _rates(run),
         Text(""),
+        *_checks(run),
         Text(f"{shown} of {len(chosen)} {kind}, {by}", style="bold"),
         _candidates(run, chosen.head(limit), sort),
         Text(""),
@@ -95,16 +108,8 @@ def _asked(run: SavedRun) -> RenderableType:
     table.add_row("template", f"{config.template}, repeat {config.repeat}")
     for i, target in enumerate(config.targets):
         table.add_row("" if i else "targets", target)
-    rules = [
-        ("elements", " ".join(config.elements or ())),
-        ("forbidden", " ".join(config.forbidden)),
-        ("sites", "; ".join(f"{k}: {' '.join(v)}" for k, v in config.sites.items())),
-        ("at rest", "yes" if config.at_rest else ""),
-        ("predictor", config.predictor or ""),
-    ]
-    for name, text in rules:
-        if text:
-            table.add_row(name, text)
+    for name, text in settings_asked(config.model_dump(mode="json")):
+        table.add_row(name, text)
     seconds = run.summary.get("seconds")
     took = f", {seconds:.0f} s" if isinstance(seconds, int | float) else ""
     table.add_row("run", f"{config.n} candidates, {config.steps} steps, seed {config.seed}{took}")
@@ -122,12 +127,25 @@ def _rates(run: SavedRun) -> RenderableType:
         table.add_row(name.removesuffix("_met"), f"{met / n:6.1%}", f"{met} of {n}")
     distinct = int(run.table["unique"].sum())
     table.add_row("distinct formulas", f"{distinct / n:6.1%}", f"{distinct} of {n}")
+    if "confirmed" in run.table:
+        verdicts = [bool(v) for v in run.table["confirmed"] if isinstance(v, bool | np.bool_)]
+        confirmed, m = sum(verdicts), len(verdicts)
+        share = f"{confirmed / m:6.1%}" if m else "-"
+        table.add_row("confirmed by DFT", share, f"{confirmed} of {m} calculated")
     return table
+
+
+def _checks(run: SavedRun) -> list[RenderableType]:
+    """What checks have found, if there were any."""
+    checks = run.summary.get("checks")
+    if not checks:
+        return []
+    return [Text("checks", style="bold"), *map(Text, checks_lines(checks)), Text("")]
 
 
 def _candidates(run: SavedRun, rows: pd.DataFrame, sort: str | None) -> RenderableType:
     asked = list(dict.fromkeys(target.property for target in run.targets))
-    names = [name for name in asked if name in rows]
+    names = [name for name in (*asked, *_TRUTH) if name in rows]
     by = (sort or "").removeprefix("-")
     if by and by not in {"id", "formula", "success", "space_group", *names}:
         names.append(by)
@@ -236,7 +254,8 @@ def _records(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _cell(row: dict[str, Any], name: str) -> str:
     spread = row.get(name + SPREAD_SUFFIX)
-    value = _number(row[name])
+    is_verdict = isinstance(row[name], bool | np.bool_)
+    value = _MARKS[bool(row[name])] if is_verdict else _number(row[name])
     return value if spread is None else f"{value} ± {_number(spread)}"
 
 

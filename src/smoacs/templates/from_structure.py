@@ -21,7 +21,7 @@ from smoacs.chemistry import (
 )
 from smoacs.errors import InputError
 from smoacs.templates.charges import allowed_elements, combination_names
-from smoacs.templates.template import Template
+from smoacs.templates.template import Template, check_size
 
 _LENGTH_BOUNDS: Final = (2.0, 10.0)
 """Lattice lengths (Å) per repeat; widened where the structure's own are near or outside."""
@@ -72,6 +72,7 @@ def from_structure(
         structure = read_structure(structure)
     symbols = _site_symbols(structure, name)
     table = oxidation_table() if table is None else table
+    check_size(len(structure), repeat)
     if repeat > 1:
         structure = structure.make_supercell([repeat] * 3, to_unit_cell=True, in_place=False)
         symbols = _site_symbols(structure, name)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from smoacs.chemistry import OxidationTable, oxidation_table
 from smoacs.errors import InputError
 from smoacs.templates.charges import allowed_at
-from smoacs.templates.template import Template
+from smoacs.templates.template import Template, check_size
 
 _LENGTH: Final = 3.905
 """Lattice length (Å) of cubic SrTiO3."""
@@ -50,6 +50,7 @@ def perovskite(
     if repeat < 1:
         msg = f"repeat is {repeat}; a perovskite is repeated at least once along each axis"
         raise InputError(msg)
+    check_size(sum(map(len, _CELL.values())), repeat)
     if not charges:
         msg = "charges is empty; it needs at least one triple of oxidation numbers of A, B and X"
         raise InputError(msg)

@@ -102,10 +102,7 @@ def find_symmetry(template: "Template", level: SymmetryLevel) -> TemplateSymmetr
     Raises:
         InputError: spglib finds none.
     """
-    lattice = np.array(template.to_structure().lattice.matrix)
-    kinds = sorted(set(template.site_labels))
-    numbers = np.array([kinds.index(label) for label in template.site_labels])
-    found = space_group_data(lattice, template.frac_coords, numbers)
+    found = kind_symmetry(template)
     if found is None:
         msg = f"template {template.name!r}: spglib finds no space group, so symmetry must be 'free'"
         raise InputError(msg)
@@ -119,10 +116,18 @@ def find_symmetry(template: "Template", level: SymmetryLevel) -> TemplateSymmetr
         orbits=orbits,
         gather=gather,
         scatter=scatter,
-        lattice=lattice,
+        lattice=np.array(template.to_structure().lattice.matrix),
         frac_coords=coords,
         n_operations=len(rotations),
     )
+
+
+def kind_symmetry(template: "Template") -> "spglib.SpglibDataset | None":
+    """What spglib says of a template with one element on each kind of site; None if nothing."""
+    kinds = sorted(set(template.site_labels))
+    numbers = np.array([kinds.index(label) for label in template.site_labels])
+    lattice = np.array(template.to_structure().lattice.matrix)
+    return space_group_data(lattice, template.frac_coords, numbers)
 
 
 def space_group_data(

@@ -28,8 +28,31 @@ from smoacs.templates.ties import common_elements, tie
 DEFAULT_MAX_Z: Final = 86
 """Heaviest atomic number in use unless heavier elements are asked for by name."""
 
+MAX_SITES: Final = 10_000
+"""Most sites of a template: more would fill the memory of any machine before a design began."""
+
 _FLAT: Final = 1e-6
 """Squared relative volume below which a cell counts as flat."""
+
+
+def check_size(n_sites: int, repeat: int) -> None:
+    """Refuse a cell that is too large to work with.
+
+    Args:
+        n_sites: Sites of the cell that is repeated.
+        repeat: Number of cells along each axis.
+
+    Raises:
+        InputError: It has more than `MAX_SITES` sites.
+    """
+    total = n_sites * repeat**3
+    if total > MAX_SITES:
+        most = int((MAX_SITES / n_sites) ** (1 / 3) + 1e-9)
+        right = f"repeat is at most {most} here" if most else "take a smaller cell"
+        raise InputError(
+            f"repeat = {repeat} makes a cell of {total:,} atoms, and the most are {MAX_SITES:,}: "
+            f"{right}"
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -19,7 +19,7 @@ function showOverview() {
   if (further.length) box.append(h("h3", {}, "Of the successes"), bars(further, "successes"));
   const release = data.settings.find(([name]) => name === "versions");
   document.getElementById("footer").append(
-    "Predicted values are estimates of a model. ± is the spread among the members of the predictor. " +
+    "Predicted values are estimates of a model. ± is one standard deviation of the prediction. " +
       "This page holds all of its data and asks no network.",
     release ? h("span", {}, ` ${release[1]}.`) : null,
   );
