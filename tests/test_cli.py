@@ -77,9 +77,12 @@ def test_design_writes_a_run_and_says_what_came_out(here, weights, capsys):
     code = run(["design", "perovskite", *EASY, *SMALL, "--predictor", weights, "--out", "run"])
     captured = capsys.readouterr()
     assert code == 0
-    assert captured.err == ""
+    assert captured.err.startswith("search by gradients: ")
+    assert captured.err.count("\n") == 1
     summary = json.loads((here / "run" / "summary.json").read_text())
     assert summary["n"] == 4
+    assert summary["config"]["at_rest"] is True
+    assert summary["config"]["search"] == "auto"
     assert summary["neutral_rate"] == 1
     assert summary["success_rate"] > 0
     results = rows((here / "run" / "results.csv").read_text())
@@ -311,8 +314,9 @@ def test_predictors_lists_properties_and_errors(weights, capsys, monkeypatch):
     monkeypatch.setattr("smoacs.predictors.installed_predictors", lambda: [weights])
     assert run(["predictors"]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert lines[0] == ["predictor", "property", "unit", "error (MAE)", "cutoff (Å)", "elements"]
-    assert [weights, "band_gap", "eV", "0.25", "5", "94"] in lines
+    sizes = ["cutoff (Å)", "elements", "scale"]
+    assert lines[0] == ["predictor", "property", "unit", "error (MAE)", *sizes]
+    assert [weights, "band_gap", "eV", "0.25", "5", "94", ""] in lines
     assert any(line[1] == "tolerance_factor" for line in lines)
 
 

@@ -5,10 +5,13 @@ import pytest
 import torch
 
 import smoacs
+from smoacs.crystals import Crystals, neighbor_list
 from smoacs.errors import InputError
+from smoacs.function_targets import with_functions
+from smoacs.predictors import evaluate
 from smoacs.predictors.functions import FunctionPredictor, FunctionProperty
 from smoacs.search import DesignConfig
-from toys import Conflict
+from toys import Conflict, random_structures
 
 
 def ratio(values):
@@ -106,3 +109,93 @@ def test_names_do_not_clash():
 def test_neighbours_reach_as_far_as_the_function_asks():
     function = FunctionProperty(mean_number, cutoff=7.5)
     assert FunctionPredictor(Conflict(), {"mean_number": function}).cutoff == 7.5
+
+
+class Doubtful:
+    """Predicts a band gap, slightly below 0 for some crystals, with a spread."""
+
+    cutoff = 0.0
+    elements = Conflict.elements
+
+    def __init__(self):
+        self.sure = Conflict()
+        doubtful = {"band_gap": "eV", "band_gap.std": "eV", "weight.std": "1"}
+        self.properties = self.sure.properties | doubtful
+
+    def __call__(self, crystals, neighbors):
+        out = self.sure(crystals, neighbors)
+        gap = out["price"] - 0.5
+        return out | {
+            "band_gap": gap,
+            "band_gap.std": 0.1 + 0 * gap,
+            "weight.std": 0.2 * out["weight"],
+        }
+
+
+def gap_over_weight(values):
+    return values["band_gap"] / (1 + values["weight"])
+
+
+def test_a_function_gets_what_users_see_and_still_pulls():
+    predictor = with_functions(
+        Doubtful(), [smoacs.FunctionTarget("score", lambda v: 2 * v["band_gap"], low=1.0)]
+    )
+    crystals = Crystals.from_structures(random_structures(5, (2, 3, 4, 2, 3)))
+    raw = Doubtful()(crystals, neighbor_list(crystals, 0.0))["band_gap"]
+    assert (raw < 0).any()
+    assert (raw > 0).any()
+    seen = evaluate(predictor, crystals)
+    np.testing.assert_allclose(seen["score"], 2 * seen["band_gap"])
+    probs = crystals.species_probs.clone().requires_grad_()
+    out = predictor(crystals.replace(species_probs=probs), neighbor_list(crystals, 0.0))
+    torch.testing.assert_close(out["score"], 2 * raw.clamp(min=0))
+    (slope,) = torch.autograd.grad(out["score"].sum(), probs, retain_graph=True)
+    (expected,) = torch.autograd.grad(2 * out["band_gap"].sum(), probs)
+    torch.testing.assert_close(slope, expected)
+    assert slope.abs().max() > 1e-3
+
+
+def test_a_function_of_doubtful_values_is_doubtful():
+    table = run(
+        smoacs.FunctionTarget("score", gap_over_weight, low=0.05),
+        smoacs.FunctionTarget("mean_number", mean_number, high=90.0),
+        predictor=Doubtful(),
+        conservative=1.0,
+        steps=4,
+    ).table
+    gap, weight = table["band_gap"], table["weight"]
+    gap_part = 0.1 / (1 + weight)
+    weight_part = gap / (1 + weight) ** 2 * 0.2 * weight
+    assert table["score.std"].to_numpy() == pytest.approx(
+        np.hypot(gap_part, weight_part).to_numpy(), rel=1e-4
+    )
+    assert (table["score_met"] == (table["score"] - table["score.std"] >= 0.05)).all()
+    assert "mean_number.std" not in table
+
+
+def test_the_spread_of_a_function_pulls_too():
+    predictor = with_functions(
+        Doubtful(), [smoacs.FunctionTarget("score", gap_over_weight, low=1.0)]
+    )
+    (structure,) = random_structures(2, (3,))
+    crystals = Crystals.from_structures([structure])
+    none = neighbor_list(crystals, 0.0)
+
+    def spread(probs):
+        return predictor(crystals.replace(species_probs=probs), none)["score.std"]
+
+    probs = crystals.species_probs.clone().requires_grad_()
+    assert torch.autograd.gradcheck(spread, (probs,))
+    (slope,) = torch.autograd.grad(spread(probs).sum(), probs)
+    assert slope.abs().max() > 1e-3
+
+
+def test_a_function_of_sure_values_only_has_no_spread():
+    table = run(smoacs.FunctionTarget("cost", lambda v: v["price"] ** 2, low=0.0), steps=2).table
+    assert "cost.std" not in table
+    table = run(
+        smoacs.FunctionTarget("cost", lambda v: v["price"] ** 2, low=0.0),
+        predictor=Doubtful(),
+        steps=2,
+    ).table
+    assert (table["cost.std"] == 0).all()

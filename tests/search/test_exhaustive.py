@@ -1,6 +1,7 @@
 """The exhaustive search, against an energy and properties that are known in closed form."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -83,10 +84,12 @@ def test_everything_that_meets_the_targets_at_rest_is_found(springs):
     assert table["success"].all()
     assert result.search == {
         "method": "exhaustive",
-        "note": "",
+        "note": f"the whole space holds {len(expected)} distinct successes, "
+        "where 256 were asked for",
         "decorations": 90,
         "possible_by_composition": 90,
         "relaxed": 90,
+        "given_up": 0,
         "successes": len(expected),
         "distinct_successes": len(expected),
     }
@@ -112,6 +115,96 @@ def test_compositions_that_miss_the_tolerance_factor_cost_nothing(springs):
         template=factors.template,
     )
     assert table["tolerance_factor_met"].sum() == len(set(relaxed))
+
+
+@pytest.fixture
+def learns_soon(monkeypatch):
+    """Lessons from 10 and 20 decorations, in batches of 10, of which the 90 leave 60."""
+    monkeypatch.setattr("smoacs.search.exhaustive.FIRST", 10)
+    monkeypatch.setattr("smoacs.search.exhaustive.SAMPLE", 20)
+    monkeypatch.setattr("smoacs.search.exhaustive.ATOMS_TOGETHER", 50)
+
+
+@pytest.mark.usefixtures("learns_soon")
+def test_what_is_given_up_saves_calls_and_loses_nothing(springs, monkeypatch):
+    wanted = config(targets=("band_gap = 5.6 ± 0.1",))
+    early = run_search(wanted, predictor=springs)
+    monkeypatch.setattr("smoacs.search.exhaustive.FIRST", 90)
+    patient = run_search(wanted, predictor=springs)
+    assert patient.search["given_up"] == 0
+    assert early.search["given_up"] > 20
+    assert early.search["given_up"] + early.search["relaxed"] == 90
+    assert early.predictor_calls < 0.7 * patient.predictor_calls
+    assert species(early.structures) == species(patient.structures)
+    assert early.decorations["given_up"].sum() == early.search["given_up"]
+    assert not (early.decorations["given_up"] & early.decorations["met"]).any()
+    assert list(early.decorations["sites"]) == list(patient.decorations["sites"])
+
+
+@pytest.mark.usefixtures("learns_soon")
+@pytest.mark.parametrize(
+    ("targets", "at_rest"),
+    [(("maximize band_gap",), True), (("band_gap = 5.6 ± 0.1",), False)],
+    ids=["an extreme", "any lattice"],
+)
+def test_nothing_is_given_up_that_might_count(springs, targets, at_rest):
+    result = run_search(config(targets=targets, at_rest=at_rest, n=3), predictor=springs)
+    assert result.search["given_up"] == 0
+    if at_rest:
+        best = sorted(map(gap_at_rest, all_perovskites()))[-3:]
+        found = sorted(map(gap_at_rest, species(result.structures)))
+        assert found == pytest.approx(best)
+
+
+@pytest.mark.usefixtures("learns_soon")
+def test_the_nearest_misses_rest_even_if_they_were_given_up(springs):
+    run = run_design(config(targets=("band_gap > 100",)), predictor=springs)
+    assert run.result.search["given_up"] > 20
+    assert run.table["at_rest"].all()
+    best = sorted(map(gap_at_rest, all_perovskites()))[-10:]
+    assert sorted(run.table["band_gap"]) == pytest.approx(best, rel=0.02)
+    assert "holds no successes" in run.result.search["note"]
+
+
+@pytest.mark.usefixtures("learns_soon")
+def test_a_stopped_search_goes_on_with_what_it_has_learnt(springs):
+    wanted = config(targets=("band_gap = 5.6 ± 0.1",))
+    whole = run_search(wanted, predictor=springs)
+    first = Notes(stop_after=5)
+    assert run_search(wanted, predictor=springs, keeper=first).interrupted
+    again = run_search(wanted, predictor=springs, keeper=Notes(last=first.kept))
+    assert again.structures == whole.structures
+    assert again.predictor_calls == whole.predictor_calls
+    assert again.search == whole.search
+
+
+@pytest.mark.usefixtures("learns_soon")
+def test_auto_ends_with_the_n_that_were_asked_for(springs):
+    wanted = {"search": "auto", "n": 3, "steps": 300, "targets": ("band_gap = 4.8 ± 0.2",)}
+    first = run_design(config(**wanted), predictor=springs)
+    assert first.result.search["relaxed"] < 90
+    assert len(first.structures) == first.table["unique"].sum() == 3
+    assert re.search(
+        r"the budget of 3 × 300 predictor calls; it ended after \d+ of 90 decorations with the 3 "
+        "distinct successes asked for$",
+        first.result.search["note"],
+    )
+    summary = summarise(rank_table(first.table, config().parsed_targets()), first.result)
+    assert "gives all" not in summary_text(summary, "run")
+    other = run_design(config(**wanted, seed=5), predictor=springs)
+    assert species(other.structures) != species(first.structures)
+    best = run_design(config(**(wanted | {"targets": ("maximize band_gap",)})), predictor=springs)
+    assert best.result.search["relaxed"] == 90
+
+
+@pytest.mark.usefixtures("learns_soon")
+def test_auto_ends_with_its_budget(springs, monkeypatch):
+    monkeypatch.setattr("smoacs.search.plan.CALLS", {True: (1, 1, 1)})  # too hopeful
+    result = run_search(config(search="auto", n=90, steps=2), predictor=springs)
+    assert 90 < result.predictor_calls <= 180
+    assert 0 < result.search["relaxed"] < 90
+    assert result.search["note"].endswith("with its budget spent")
+    assert not result.interrupted
 
 
 def test_n_bounds_what_comes_back_and_the_summary_says_so(springs):
@@ -240,6 +333,7 @@ def test_auto_takes_what_fits_and_says_why(springs, search, n, method):
     template = settings.resolved_template(springs.elements)
     plan = plan_search(settings, template, settings.parsed_targets(), springs)
     assert ("exhaustive" if plan.space else "gradient") == method
+    assert plan.note.count("\n") == 0
     if search == "gradient":
         assert plan.note.startswith("the search 'exhaustive' would give the complete answer")
     else:
@@ -275,7 +369,7 @@ def test_a_run_directory_holds_every_decoration(springs, tmp_path):
     run = run_design(config(n=3), predictor=springs)
     save_run(run.result, run.table, tmp_path / "run", force=False)
     lines = (tmp_path / "run" / "decorations.csv").read_text("utf-8").splitlines()
-    assert lines[0] == "combination,sites,band_gap,met"
+    assert lines[0] == "combination,sites,band_gap,given_up,met"
     assert len(lines) == 91
     text = (tmp_path / "run" / "config.toml").read_text("utf-8")
     assert 'search = "exhaustive"' in text

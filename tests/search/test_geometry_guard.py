@@ -12,6 +12,8 @@ from smoacs.templates import TEMPLATE_NAMES, build_template, site_radii
 from toys import Bowl, PairEnergy
 
 LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
+ONE_OF_EACH_KIND = {"perovskite", "half-heusler", "wurtzite", "rutile", "anatase", "delafossite"}
+"""A small template of each crystal system and centring that there is; the others are slow."""
 
 
 class Both:
@@ -44,7 +46,13 @@ def bare(structure):
 
 
 @pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING")
-@pytest.mark.parametrize("name", TEMPLATE_NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        n if n in ONE_OF_EACH_KIND else pytest.param(n, marks=pytest.mark.slow)
+        for n in TEMPLATE_NAMES
+    ],
+)
 def test_designs_at_rest_keep_the_space_group(name):
     result = designed(template=name, symmetry="space-group", at_rest=True)
     for structure in result.structures:

@@ -117,3 +117,41 @@ def test_a_crystal_that_is_not_finite_stands_still():
     assert finite.tolist()[0] is False
     assert torch.equal(soft.lengths.detach()[0], before[0])
     assert values["formation_energy"].isnan().tolist()[0]
+
+
+def test_guessed_cells_get_the_symmetry_of_their_decoration():
+    template = build_template("perovskite")
+    soft, combination, elements = crystals_on(template, ["Sr Ti O O O", "K Mg F F Cl"])
+    with torch.no_grad():
+        soft.lengths.mul_(torch.tensor([[1.0, 1.1, 1.2], [1.0, 1.1, 1.2]]))
+        soft.displacements.add_(0.01 * torch.arange(30).view(10, 3) % 0.02)
+    Relaxation(soft, combination, elements, SiteSymmetry.of(template)).symmetrise()
+    crystals = soft.hard_crystals(combination, elements)
+    for system, group in enumerate((221, 123)):
+        part = crystals.select(torch.tensor([system]))
+        cell = part.cell[0].detach().double().numpy().tolist()
+        coords = part.frac_coords.detach().double().numpy().tolist()
+        numbers = elements.view(2, -1)[system].tolist()
+        found = spglib.get_symmetry_dataset((cell, coords, numbers), symprec=1e-3)
+        assert found.number == group
+
+
+def test_what_an_observer_lets_go_stays_where_it_is():
+    template = build_template("rock-salt")
+    rows = ["Mg O", "Ca O", "Sr O"]
+    soft, combination, elements = crystals_on(template, rows)
+    before = soft.lengths.detach().clone()
+    steps = []
+
+    def observer(step, moving, found):
+        steps.append((step, moving.tolist(), sorted(found.properties)))
+        return moving == 1
+
+    with evaluator(Elastic()) as predict:
+        relaxation = Relaxation(soft, combination, elements, SiteSymmetry.of(template))
+        relaxation.run(predict, observer)
+    assert relaxation.given_up.tolist() == [False, True, False]
+    assert torch.equal(soft.lengths.detach()[1], before[1])
+    assert not torch.equal(soft.lengths.detach()[0], before[0])
+    assert steps[0] == (0, [0, 1, 2], ["formation_energy"])
+    assert all(1 not in moving for _, moving, _ in steps[1:])

@@ -81,9 +81,7 @@ def anneal(
         return target.loss(values, inner=settings.inner)
 
     adam = _optimiser(soft, settings)
-    symmetry = objective.symmetry
-    relaxer = None if symmetry is None else LatticeRelaxer(soft, symmetry)
-    everyone = torch.ones(soft.space.n_systems, dtype=torch.bool, device=soft.lengths.device)
+    relaxer = LatticeRelaxer(soft) if objective.at_rest else None
     schedule = _Schedule()
     parts = {
         "soft": leaves(soft),
@@ -110,7 +108,7 @@ def anneal(
             continue
         evaluation.backward(crystals)
         if relaxer is not None:
-            relaxer.step(crystals.volume.detach(), everyone)
+            relaxer.step(crystals.volume.detach())
         adam.step(factor)
         soft.project()
 

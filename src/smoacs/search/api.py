@@ -13,7 +13,6 @@ from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.errors import InputError
 from smoacs.predictors import ENERGY, Predictor, load_predictor, resolve_device
 from smoacs.search.anneal import anneal
-from smoacs.search.axes import AxisSymmetry
 from smoacs.search.chemical_rules import crystal_rules
 from smoacs.search.config import DesignConfig
 from smoacs.search.decoration_rules import decoration_rule
@@ -23,12 +22,14 @@ from smoacs.search.geometry_guard import GeometryGuard
 from smoacs.search.moves import Moves, with_variants
 from smoacs.search.objective import Objective
 from smoacs.search.pareto import front_of
-from smoacs.search.plan import Plan, plan_search
+from smoacs.search.plan import Plan, plan_search, with_rest_decided
 from smoacs.search.progress import ProgressCallback, Recorder
 from smoacs.search.relax import Evaluator
-from smoacs.search.rest import start_at_radii
+from smoacs.search.rest import start_at_radii, with_shared_choices
+from smoacs.search.rested import RestedFinish
 from smoacs.search.seeded import search_seeds
 from smoacs.search.settings import AT_REST, PRESETS
+from smoacs.search.site_symmetry import SiteSymmetry
 from smoacs.search.state import Keeper
 from smoacs.targets import Target, check_spreads
 from smoacs.templates import Template, is_seed_source
@@ -39,7 +40,7 @@ class DesignResult:
     """What a search found; not judged yet.
 
     Attributes:
-        config: What was asked for.
+        config: What was asked for, with `at_rest` decided.
         template: The template, restricted to the elements asked for; of seeds, the first one's.
         structures: One crystal per candidate, oxidation states on its sites.
         combinations: Name of the charge combination of each candidate.
@@ -48,9 +49,10 @@ class DesignResult:
         timings: Seconds, by what they were spent on, and "total".
         steps: Optimisation steps.
         interrupted: Whether the search was stopped before its last step.
+        met: Which structures the search holds for successes; empty if it does not say.
         search: How it was searched, as in summary.json: `method`, `note` and, of an exhaustive
             search, what there was and what was found.
-        decorations: Every decoration that an exhaustive search has relaxed, with its values; None
+        decorations: Every decoration that an exhaustive search has evaluated, with its values; None
             of a search by gradients.
         templates: The template of each candidate where they come from seeds; else empty.
         originals: The same before any constraint was applied.
@@ -66,6 +68,7 @@ class DesignResult:
     timings: dict[str, float]
     steps: int
     interrupted: bool = False
+    met: tuple[bool, ...] = ()
     search: Mapping[str, object] = field(default_factory=dict)
     decorations: pd.DataFrame | None = None
     templates: tuple[Template, ...] = ()
@@ -103,8 +106,11 @@ def run_search(
         check_spreads(targets, predictor.properties)
     search = partial(_search_template, predictor=predictor, targets=targets)
     if seeds is None and not is_seed_source(config.template):
-        return search(config, config.resolved_template(predictor.elements), (progress, keeper))
+        template = config.resolved_template(predictor.elements)
+        config = with_rest_decided(config, [template], predictor)
+        return search(config, template, (progress, keeper))
     found = config.resolved_seeds(predictor.elements, seeds)
+    config = with_rest_decided(config, found.templates, predictor)
     return search_seeds(config, found, search, progress=progress, keeper=keeper)
 
 
@@ -115,8 +121,9 @@ def _search_template(
     *,
     predictor: Predictor,
     targets: Sequence[Target],
+    taken: frozenset[str] = frozenset(),
 ) -> DesignResult:
-    """Search for `config.n` crystals of one template."""
+    """Search for `config.n` crystals of one template, none of them of a composition `taken`."""
     recorder = Recorder(config.steps, *told)
     _check_roles(targets, template)
     rules = crystal_rules(config.chemical_rules(template))
@@ -134,8 +141,11 @@ def _search_template(
     generator = torch.Generator().manual_seed(config.seed)
     space = DesignSpace.from_templates([template] * config.n, resolve_device(config.device))
     moves = Moves.of(template, rules, space)
+    own = with_variants(space, template, rules, n=config.n, seed=config.seed)
+    if config.at_rest and moves is None:
+        own = with_shared_choices(space, template, generator)
     soft = SoftCrystals.start(
-        with_variants(space, template, rules, n=config.n, seed=config.seed),
+        own,
         generator,
         score_noise=settings.anneal.score_noise,
         combination_noise=settings.anneal.combination_noise,
@@ -144,7 +154,6 @@ def _search_template(
         start_at_radii(soft, settings.anneal.temperature_start, config.repeat)
     if guard is not None:
         soft.project()
-    symmetry = AxisSymmetry(template) if config.at_rest else None
     finish_steps = 0 if settings.finish is None else round(settings.finish.share * config.steps)
     anneal_steps = config.steps - finish_steps
     front = front_of(config, targets, resolve_device(config.device))
@@ -152,7 +161,7 @@ def _search_template(
         predictor,
         targets,
         batch_size=config.batch_size,
-        symmetry=symmetry,
+        at_rest=bool(config.at_rest),
         conservative=config.conservative,
         front=front,
     ) as objective:
@@ -170,7 +179,25 @@ def _search_template(
         combination, elements = soft.discretise()
         if guard is not None:
             elements = guard.distinguish(soft, combination, elements)
-        if settings.finish is not None and finish_steps and not recorder.stopped:
+        met: tuple[bool, ...] = ()
+        if settings.finish is None or not finish_steps or recorder.stopped:
+            pass
+        elif config.at_rest:
+            stage = RestedFinish(
+                soft,
+                objective,
+                settings.finish,
+                symmetry=SiteSymmetry.of(template),
+                generator=generator,
+                guard=guard,
+                moves=moves,
+                space=space,
+                kinds=template.site_labels,
+                taken=taken,
+            )
+            combination, elements = stage.run(finish_steps, recorder)
+            met = stage.met
+        else:
             combination, elements = finish(
                 soft,
                 objective,
@@ -194,6 +221,7 @@ def _search_template(
         timings={"predictor": predicting, "everything else": total - predicting, "total": total},
         steps=recorder.steps,
         interrupted=recorder.stopped,
+        met=met,
         search={"method": "gradient", "note": plan.note},
     )
 
@@ -220,11 +248,12 @@ def _search_exhaustively(
             space,
             targets,
             evaluator,
-            at_rest=config.at_rest,
+            at_rest=bool(config.at_rest),
             conservative=config.conservative,
             repeat=config.repeat,
+            seed=config.seed,
         )
-        found = search.run(config.n, *told)
+        found = search.run(config.n, *told, budget=plan.budget)
     guard = GeometryGuard.of(space.template, config.geometry_rules())
     structures = to_structures(
         found.soft, space.template, found.combination, found.elements, guard=guard
@@ -242,10 +271,11 @@ def _search_exhaustively(
         interrupted=found.interrupted,
         search={
             "method": "exhaustive",
-            "note": plan.note,
+            "note": "; ".join(filter(None, [plan.note, found.end])),
             "decorations": space.n_decorations,
             "possible_by_composition": len(space),
             "relaxed": found.relaxed,
+            "given_up": found.given_up,
             "successes": found.successes,
             "distinct_successes": found.distinct,
         },

@@ -81,7 +81,7 @@ class DesignConfig(ChemicalSettings):
         default="default", description="'default' or 'paper'"
     )
     search: Literal["gradient", "exhaustive", "auto"] = Field(
-        default="gradient", description="'gradient', 'exhaustive' or 'auto'"
+        default="auto", description="'auto', 'exhaustive' or 'gradient'"
     )
     pareto: bool | None = Field(
         default=None,
@@ -94,10 +94,11 @@ class DesignConfig(ChemicalSettings):
         description="the names of the properties that Python functions give; a run with them "
         "repeats from Python only",
     )
-    at_rest: bool = Field(
-        default=False,
+    at_rest: bool | None = Field(
+        default=None,
         strict=True,
-        description="true or false (whether lattice and coordinates must be at an energy minimum)",
+        description="true or false (whether lattice and coordinates must be at an energy minimum; "
+        "left out, they must in cells of at most ten atoms if the predictor knows the energy)",
     )
     conservative: float = Field(
         default=0.0,

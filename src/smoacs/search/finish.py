@@ -19,19 +19,16 @@ from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import SoftCrystals
 from smoacs.search.adam import CandidateAdam
 from smoacs.search.anneal import all_met, geometry_variables
+from smoacs.search.crystal_rows import composition_keys
 from smoacs.search.geometry_guard import GeometryGuard
-from smoacs.search.moves import Moves
+from smoacs.search.moves import PROPOSALS, Moves
 from smoacs.search.objective import Evaluation, Objective
 from smoacs.search.progress import Recorder
-from smoacs.search.rest import LatticeRelaxer, rest_loss, scale_to_radii
 from smoacs.search.settings import FinishSettings
 from smoacs.search.state import leaves
 
 SITES_PER_SWAP = 7
 """A cell of so many sites has one of them swapped at a time, larger ones in proportion."""
-
-PROPOSALS = 24
-"""Swaps drawn per candidate; the first that gives a composition nobody has is taken."""
 
 
 @dataclass
@@ -95,23 +92,18 @@ def finish(  # noqa: PLR0913  (what evaluates, what limits and what records the 
         Combination of each candidate [B] and element of each site [N].
     """
     climb = _start(soft, guard)
-    soft = _freed(soft, moves)
+    soft = freed(soft, moves)
     # A first crystal without a finite loss has no costs of its own, and still no forbidden element.
     climb.swap_cost.masked_fill_(~soft.allowed_under(climb.combination), torch.inf)
     adam = CandidateAdam(
         geometry_variables(soft, settings), soft.space.n_systems, beta2=settings.geometry.beta2
     )
-    symmetry = objective.symmetry
-    relaxer = None if symmetry is None else LatticeRelaxer(soft, symmetry)
-    if relaxer is not None:
-        relaxer.restart(torch.ones_like(climb.met), climb.elements)
     parts = {
         "soft": leaves(soft),
         "objective": objective,
         "front": objective.front,
         "generator": generator,
         "adam": adam,
-        "relaxer": relaxer,
         "climb": climb,
     }
     for step in recorder.steps_of("finishing", steps, parts, soft.lengths.device):
@@ -131,15 +123,10 @@ def finish(  # noqa: PLR0913  (what evaluates, what limits and what records the 
                     generator=generator,
                     moves=moves,
                 )
-                if relaxer is not None:
-                    scale_to_radii(soft, climb.combination, climb.best_elements, climb.elements)
-                    relaxer.restart(active, climb.elements)
                 adam.restart(active)
         active = ~climb.resting
         if active.any():
-            volume = _try(soft, objective, climb, active, inner=settings.inner, guard=guard)
-            if relaxer is not None:
-                relaxer.step(volume, active)
+            _try(soft, objective, climb, active, inner=settings.inner, guard=guard)
             adam.step(1.0, active)
             soft.project()
         recorder.record("finishing", climb.values, climb.met)
@@ -147,7 +134,7 @@ def finish(  # noqa: PLR0913  (what evaluates, what limits and what records the 
     return climb.combination, climb.best_elements
 
 
-def _freed(soft: SoftCrystals, moves: Moves | None) -> SoftCrystals:
+def freed(soft: SoftCrystals, moves: Moves | None) -> SoftCrystals:
     """Candidates out of their variants: each trial crystal is checked as a whole."""
     return soft if moves is None else replace(soft, space=moves.space)
 
@@ -186,12 +173,8 @@ def _try(
     *,
     inner: float,
     guard: GeometryGuard | None = None,
-) -> Tensor:
-    """Evaluate the active candidates on trial, keep what is better, leave geometry gradients.
-
-    Returns:
-        Volumes of the cells on trial, Å³, [B].
-    """
+) -> None:
+    """Evaluate the active candidates on trial, keep what is better, leave geometry gradients."""
     if guard is not None:
         guard.make_room(soft, climb.combination, climb.elements)
     crystals = soft.hard_crystals(climb.combination, climb.elements)
@@ -204,7 +187,7 @@ def _try(
     met = torch.zeros_like(active)
     met[index] = all_met(objective.targets, evaluation)
     loss = torch.full_like(climb.loss, torch.inf)
-    loss[index] = evaluation.loss + rest_loss(evaluation)
+    loss[index] = evaluation.loss
     if guard is not None:
         fits = guard.fits(part, climb.combination[index])
         met[index] &= fits
@@ -231,7 +214,6 @@ def _try(
     climb.displacements = torch.where(
         better_sites[:, None], soft.displacements.detach(), climb.displacements
     )
-    return crystals.volume.detach()
 
 
 def _swap_cost(soft: SoftCrystals, climb: _Climb, sites: Tensor, evaluation: Evaluation) -> Tensor:
@@ -307,22 +289,14 @@ def _swap(
         soft.displacements.copy_(torch.where(sites, climb.displacements, soft.displacements))
     n = len(active)
     elements = climb.best_elements.view(n, -1).clone()
-    counts = _counts(elements)
-    taken = {counts[b].tobytes() for b in torch.nonzero(climb.met).flatten().tolist()}
     if moves is not None:
-        moves.swap(
-            elements,
-            climb.swap_cost.view(n, -1, N_ELEMENTS),
-            active,
-            taken=taken,
-            temperature=temperature,
-            generator=generator,
-            proposals=PROPOSALS,
-        )
+        _swap_by_rules(climb, elements, active, moves, temperature, generator)
         climb.elements = torch.where(
             active[soft.space.system_idx], elements.flatten(), climb.best_elements
         )
         return
+    counts = _counts(elements)
+    taken = {counts[b].tobytes() for b in torch.nonzero(climb.met).flatten().tolist()}
     n_sites = elements.shape[1]
     # One site of many changes little: the choice is as sharp, and the change as large, at any size.
     sharpness = max(1.0, n_sites / SITES_PER_SWAP) / temperature
@@ -354,6 +328,36 @@ def _swap(
     climb.elements = torch.where(
         active[soft.space.system_idx], elements.flatten(), climb.best_elements
     )
+
+
+def _swap_by_rules(  # noqa: PLR0917  (what there is, and how one is drawn)
+    climb: _Climb,
+    elements: Tensor,
+    active: Tensor,
+    moves: Moves,
+    temperature: float,
+    generator: torch.Generator,
+) -> None:
+    """Change each active candidate's elements, [B, n], once and in place, if there is a way."""
+    taken = set(composition_keys(elements[climb.met]))
+    cost = climb.swap_cost.view(*elements.shape, N_ELEMENTS)
+    for b in torch.nonzero(active).flatten().tolist():
+        held = elements[b].cpu().numpy()
+        groups = moves.groups(held)
+        of_sites = cost[b].cpu().numpy()
+        change = moves.pick(
+            held,
+            groups,
+            np.stack([of_sites[group].sum(axis=0) for group in groups]),
+            temperature=temperature,
+            generator=generator,
+            avoided=[taken],
+        )
+        if change is not None:
+            group, element = change
+            elements[b, torch.as_tensor(group, device=elements.device)] = element
+            taken.update(composition_keys(elements[b : b + 1]))
+            cost[b, int(group[0]), element] = torch.inf  # tried: never again from here
 
 
 def _restore(soft: SoftCrystals, climb: _Climb) -> None:

@@ -5,19 +5,22 @@ tied change together, and where only so many elements may occur, one of them giv
 on all the sites that hold it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import DesignSpace
 from smoacs.search.chemical_rules import AtMost, CrystalRule, legal_moves
+from smoacs.search.crystal_rows import composition_keys
 from smoacs.search.variants import keeps_space_group, sites_by_tie, variant_masks
 from smoacs.templates import Template, TemplateSymmetry
+
+PROPOSALS = 24
+"""Changes drawn per candidate; the first that gives a composition nobody has is taken."""
 
 
 def with_variants(
@@ -70,54 +73,55 @@ class Moves:
             symmetry = None
         return Moves(space, rules, sites_by_tie(template.n_sites, template.tied_to), symmetry)
 
-    def swap(
+    def pick(
         self,
-        elements: Tensor,
-        cost: Tensor,
-        active: Tensor,
+        held: NDArray[np.int64],
+        groups: list[NDArray[np.int64]],
+        cost: NDArray[np.float32],
         *,
-        taken: set[bytes],
         temperature: float,
         generator: torch.Generator,
-        proposals: int,
-    ) -> None:
-        """Change each active candidate once, in place, if there is a way.
+        avoided: Sequence[Container[str]],
+    ) -> tuple[NDArray[np.int64], int] | None:
+        """Draw a change of a crystal that meets all rules.
 
         Args:
-            elements: Of crystals that meet all rules, [B, n].
-            cost: Estimated change of loss for each element at each site, [B, n, E], infinite
-                where it may not be; what was tried becomes infinite.
-            active: Candidates to change, [B].
-            taken: Compositions that nobody is to get; new ones are added.
+            held: Element of each site, [n].
+            groups: Sites that may change together, as `groups` gives them.
+            cost: Estimated change of loss for each element at each group, [G, E], infinite where
+                it may not be.
             temperature: Changes are drawn with weight exp(-cost / this).
             generator: Source of randomness.
-            proposals: Draws per candidate; the first whose composition nobody has is taken.
+            avoided: Sets of compositions, by their keys. The first of the drawn changes that avoids
+                the last set is taken; if none does, the set before, and so on.
+
+        Returns:
+            The sites and their new element; None if no change is left.
         """
-        for b in torch.nonzero(active).flatten().tolist():
-            held = elements[b].cpu().numpy()
-            groups = self._groups(held)
-            of_sites = cost[b].cpu().numpy()
-            of_groups = np.stack([of_sites[group].sum(axis=0) for group in groups])
-            of_groups[~legal_moves(self.rules, held, groups)] = np.inf
-            uniform = torch.rand(of_groups.shape, generator=generator, dtype=torch.float64).numpy()
-            score = -np.log(-np.log(uniform.clip(1e-12, 1 - 1e-7))) - of_groups / temperature
-            for flat in np.argsort(-score, axis=None)[:proposals]:
-                row, element = divmod(int(flat), N_ELEMENTS)
-                if not np.isfinite(score[row, element]):
-                    break
-                changed = held.copy()
-                changed[groups[row]] = element
-                count = np.bincount(changed, minlength=N_ELEMENTS).astype(np.int16).tobytes()
-                if count not in taken and not self._raises(changed):
-                    taken.add(count)
-                    elements[b] = torch.as_tensor(changed, device=elements.device)
-                    cost[b, int(groups[row][0]), element] = torch.inf
-                    break
+        cost = np.where(legal_moves(self.rules, held, groups), cost, np.inf)
+        uniform = torch.rand(cost.shape, generator=generator, dtype=torch.float64).numpy()
+        score = -np.log(-np.log(uniform.clip(1e-12, 1 - 1e-7))) - cost / temperature
+        spare: dict[int, tuple[NDArray[np.int64], int]] = {}
+        for flat in np.argsort(-score, axis=None)[:PROPOSALS]:
+            row, element = divmod(int(flat), N_ELEMENTS)
+            if not np.isfinite(score[row, element]):
+                break
+            changed = held.copy()
+            changed[groups[row]] = element
+            key = composition_keys(torch.as_tensor(changed)[None])[0]
+            avoids = [key not in keys for keys in avoided]
+            if not any(avoids) or self._raises(changed):
+                continue
+            level = max(k for k, good in enumerate(avoids) if good)
+            spare.setdefault(level, (groups[row], element))
+            if level == len(avoided) - 1:
+                break
+        return spare[max(spare)] if spare else None
 
     def _raises(self, elements: NDArray[np.int64]) -> bool:
         return self.symmetry is not None and self.symmetry.is_raised(elements)
 
-    def _groups(self, held: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def groups(self, held: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Sites that may change together: each unit, and all that hold one of a few elements."""
         groups = list(self.units)
         for rule in self.rules:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,7 +26,6 @@ from smoacs.predictors import (
     residuals,
 )
 from smoacs.predictors.threads import single_thread
-from smoacs.search.axes import AxisSymmetry
 from smoacs.search.pareto import Front
 from smoacs.targets import Target
 
@@ -42,6 +41,8 @@ log = logging.getLogger(__name__)
 TargetLoss = Callable[[Target, Tensor], Tensor]
 """Loss of one target for raw values of its property, [b] -> [b]."""
 
+_Part = TypeVar("_Part")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -53,7 +54,7 @@ class Evaluation:
             conservative designs.
         loss: Sum of the targets' losses; infinite for a crystal that is not finite, [B].
         finite: Whether loss and gradients are finite, [B].
-        species_grad: With respect to species_probs, [N, E].
+        species_grad: With respect to species_probs, [N, E]; 0 if it was not asked for.
         frac_grad: With respect to frac_coords, [N, 3]; of the energy (eV) if designs are to be
             at rest.
         cell_grad: With respect to cell, [B, 3, 3]; of the energy likewise.
@@ -86,6 +87,19 @@ class Evaluation:
         torch.autograd.backward([t for t, _ in live], [g for _, g in live])
 
 
+@dataclass(frozen=True)
+class Slopes:
+    """How the targets' properties of B crystals change with their chemistry, N atoms in all.
+
+    Attributes:
+        species: Gradient of each property with respect to species_probs, [N, E].
+        radii: With respect to ionic_radii, [N]; of none without radii.
+    """
+
+    species: dict[str, Tensor]
+    radii: dict[str, Tensor]
+
+
 class Objective:
     """Evaluates candidates against the targets; a context manager that owns worker threads.
 
@@ -99,7 +113,7 @@ class Objective:
         targets: Sequence[Target],
         *,
         batch_size: int | None = None,
-        symmetry: AxisSymmetry | None = None,
+        at_rest: bool = False,
         conservative: float = 0.0,
         front: Front | None = None,
     ) -> None:
@@ -109,16 +123,15 @@ class Objective:
             predictor: Gives the targets' properties, and the formation energy for designs at rest.
             targets: What is wanted.
             batch_size: How many crystals a chunk may hold at most.
-            symmetry: Of the template, for designs at rest: geometry follows the energy, and only
-                chemistry the targets. None if both follow the targets.
+            at_rest: Whether geometry follows the energy, and only chemistry the targets; else both
+                follow the targets.
             conservative: Standard deviations by which values may be off, to the worse side.
             front: Scalarises the targets to maximise or minimise, for each candidate its own way;
                 None adds their losses like any other.
         """
         self.conservative = conservative
         self.front = front
-        self.symmetry = symmetry
-        self.at_rest = symmetry is not None
+        self.at_rest = at_rest
         self.predictor = predictor
         self.targets = tuple(targets)
         self.batch_size = batch_size
@@ -145,7 +158,12 @@ class Objective:
         self._one_thread.__exit__(kind, error, trace)
 
     def __call__(
-        self, crystals: Crystals, loss: TargetLoss, candidates: Tensor | None = None
+        self,
+        crystals: Crystals,
+        loss: TargetLoss,
+        candidates: Tensor | None = None,
+        *,
+        chemistry: bool = True,
     ) -> Evaluation:
         """Evaluate all crystals; each counts as one predictor call.
 
@@ -153,36 +171,57 @@ class Objective:
             crystals: The candidates; their graph, if any, is not touched.
             loss: The loss of each target.
             candidates: Number of each crystal among all candidates, [b]; None if these are all.
+            chemistry: Whether the loss is differentiated; if not, only the energy is, which must be
+                asked for (`at_rest`).
 
         Raises:
             ResourceError: The memory does not even hold one crystal at a time.
         """
-        begin = time.perf_counter()
-        detached = _detach(crystals)
-        parts = None
-        while parts is None:
-            parts = self._evaluate(detached, loss, candidates)
-        self.predictor_calls += crystals.n_systems
-        self.seconds["predictor"] += time.perf_counter() - begin
+        parts = self._in_chunks(
+            crystals,
+            lambda part, chunk: self._evaluate_chunk(
+                part, loss, chunk if candidates is None else candidates[chunk], chemistry=chemistry
+            ),
+        )
         evaluation = _join(parts)
         if self.front is not None:
             self.front.observe(self.targets, evaluation.values)
         return evaluation
 
-    def _evaluate(
-        self, crystals: Crystals, loss: TargetLoss, candidates: Tensor | None
-    ) -> list[Evaluation] | None:
+    def slopes(self, crystals: Crystals) -> Slopes:
+        """Differentiate each target's property by the chemistry; one predictor call a crystal.
+
+        Raises:
+            ResourceError: As above.
+        """
+        parts = self._in_chunks(crystals, lambda part, _: self._slopes_of_chunk(part))
+        return Slopes(
+            *(
+                {name: torch.cat([found[name] for found in of_parts]) for name in of_parts[0]}
+                for of_parts in ([p.species for p in parts], [p.radii for p in parts])
+            )
+        )
+
+    def _in_chunks(
+        self, crystals: Crystals, evaluate: Callable[[Crystals, Tensor], _Part]
+    ) -> list[_Part]:
+        """Call a function on each chunk of crystals, leaves of a graph, and count the calls."""
+        begin = time.perf_counter()
+        detached = _detach(crystals)
+        parts = None
+        while parts is None:
+            parts = self._try_chunks(detached, evaluate)
+        self.predictor_calls += crystals.n_systems
+        self.seconds["predictor"] += time.perf_counter() - begin
+        return parts
+
+    def _try_chunks(
+        self, crystals: Crystals, evaluate: Callable[[Crystals, Tensor], _Part]
+    ) -> list[_Part] | None:
         """Evaluate chunk by chunk; None if memory ran out, and the next try has smaller chunks."""
         chunks = chunk_systems(crystals.counts, self._atoms_per_chunk(crystals))
         try:
-            return list(
-                self._pool.map(
-                    lambda c: self._evaluate_chunk(
-                        crystals, c, loss, c if candidates is None else candidates[c]
-                    ),
-                    chunks,
-                )
-            )
+            return list(self._pool.map(lambda c: evaluate(_leaves(crystals.select(c)), c), chunks))
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -207,7 +246,7 @@ class Objective:
                 limit = min(limit, systems * int(crystals.counts.max()))
         return limit
 
-    def _sum(self, losses: Sequence[Tensor], candidates: Tensor) -> Tensor:
+    def total(self, losses: Sequence[Tensor], candidates: Tensor) -> Tensor:
         """One loss, [b], of those of all targets; conflicting ones in each candidate's own way."""
         if self.front is None:
             return torch.stack(list(losses)).sum(0)
@@ -215,28 +254,45 @@ class Objective:
         conflict = self.front.loss(torch.stack([x for t, x in pairs if t.direction], 1), candidates)
         return torch.stack([conflict, *(x for t, x in pairs if not t.direction)]).sum(0)
 
-    def _evaluate_chunk(
-        self, crystals: Crystals, systems: Tensor, loss: TargetLoss, candidates: Tensor
-    ) -> Evaluation:
-        part = crystals.select(systems)
-        leaves = [part.species_probs, part.frac_coords, part.cell]
+    def _slopes_of_chunk(self, part: Crystals) -> Slopes:
+        leaves = [part.species_probs]
         if part.ionic_radii is not None:
             leaves.append(part.ionic_radii)
-        for leaf in leaves:
-            leaf.requires_grad_()
-        neighbors = neighbor_list(part, self.predictor.cutoff)
-        out = self.predictor(part, neighbors)
+        out = self.predictor(part, neighbor_list(part, self.predictor.cutoff))
+        found = Slopes({}, {})
+        for target in self.targets:
+            grads = torch.autograd.grad(
+                out[target.property].sum(),
+                leaves,
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            clean = [grad.nan_to_num(0.0, 0.0, 0.0) for grad in grads]
+            found.species[target.property] = clean[0]
+            if len(clean) > 1:
+                found.radii[target.property] = clean[1]
+        return found
+
+    def _evaluate_chunk(
+        self, part: Crystals, loss: TargetLoss, candidates: Tensor, *, chemistry: bool
+    ) -> Evaluation:
+        leaves = _leaf_tensors(part)
+        out = self.predictor(part, neighbor_list(part, self.predictor.cutoff))
         values = {t.property: out[t.property] for t in self.targets}
         margins = margins_of(out, self.targets, self.conservative)
         wanted = [cautious(t, margins) for t in self.targets]
-        losses = self._sum([loss(t, values[t.property]) for t in wanted], candidates)
-        grads = torch.autograd.grad(
-            losses.sum(),
-            leaves,
-            retain_graph=self.at_rest,
-            allow_unused=True,
-            materialize_grads=True,
-        )
+        losses = self.total([loss(t, values[t.property]) for t in wanted], candidates)
+        if chemistry:
+            grads = torch.autograd.grad(
+                losses.sum(),
+                leaves,
+                retain_graph=self.at_rest,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+        else:
+            grads = tuple(torch.zeros_like(leaf) for leaf in leaves)
         pressure = force = None
         if self.at_rest:
             frac_grad, cell_grad = energy_gradients(out[ENERGY], part)
@@ -275,6 +331,18 @@ def cautious(target: Target, margins: Mapping[str, Tensor]) -> Target:
     """The target as it must hold for values with these margins."""
     margin = margins.get(target.property)
     return target if margin is None else target.against(margin)
+
+
+def _leaf_tensors(part: Crystals) -> list[Tensor]:
+    leaves = [part.species_probs, part.frac_coords, part.cell]
+    return leaves if part.ionic_radii is None else [*leaves, part.ionic_radii]
+
+
+def _leaves(part: Crystals) -> Crystals:
+    """The crystals themselves, ready to be differentiated by."""
+    for leaf in _leaf_tensors(part):
+        leaf.requires_grad_()
+    return part
 
 
 def _detach(crystals: Crystals) -> Crystals:

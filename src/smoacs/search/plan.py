@@ -1,5 +1,6 @@
 """Which search a run takes: by gradients, or the complete one where it is small enough."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +11,24 @@ from smoacs.errors import InputError
 from smoacs.predictors import ENERGY, Predictor
 from smoacs.search.config import DesignConfig
 from smoacs.search.enumerate import Rule, n_fillings
-from smoacs.search.exhaustive import NEAR_REST, WITHOUT_ENERGY
+from smoacs.search.exhaustive import FIRST, SAMPLE
 from smoacs.search.site_symmetry import SiteSymmetry
-from smoacs.search.survey import LIMIT, MOST_COPIES, Space, survey
+from smoacs.search.survey import LIMIT, MOST_COPIES, Space, cheap_parts, survey
 from smoacs.targets import Target
 from smoacs.templates import Template
 
-CALLS_ON_SYMMETRIC_SITES = 8
-CALLS_ON_FREE_SITES = 20
-"""Predictor calls that relax one crystal, measured on perovskites and on rutile and wurtzite."""
+MOST_RESTING_SITES = 10
+"""Sites of the largest templates whose designs rest unless asked otherwise: in larger cells the
+search by gradients finds few that do."""
+
+HELD = 1.2
+"""A lattice length whose bounds are closer than this factor was chosen, not left to the energy."""
+
+CALLS = {True: (8, 6, 3), False: (20, 15, 12)}
+"""Predictor calls that relax one of the first, the sample's and the other decorations of an
+exhaustive search, by whether symmetry holds all sites, as it does in perovskites, or not, as in
+rutile and wurtzite. The last number is with bounds that only a relaxation decides, where 1.1 to 4.0
+were measured; without, it is that of the sample."""
 
 ROUNDING = 1e-6
 
@@ -33,10 +43,13 @@ class Plan:
     Attributes:
         space: What an exhaustive search goes through; None for the search by gradients.
         note: Why, in a sentence; empty if there is nothing to say.
+        budget: Predictor calls after which an exhaustive search ends, unless it has what was asked
+            for before; None for the complete answer.
     """
 
     space: Space | None
     note: str = ""
+    budget: int | None = None
 
 
 def plan_search(
@@ -50,7 +63,8 @@ def plan_search(
     """Choose the search that a config asks for.
 
     Args:
-        config: With `search`, and the budget of `n` times `steps` predictor calls.
+        config: With `search`, `at_rest` decided, and the budget of `n` times `steps` predictor
+            calls.
         template: Restricted to the elements asked for.
         targets: What is wanted.
         predictor: Gives the targets' properties.
@@ -67,40 +81,119 @@ def plan_search(
         if not len(space):
             raise InputError(_empty(space, targets))
         return Plan(space)
-    budget = config.n * config.steps
-    fits, each = None, CALLS_ON_SYMMETRIC_SITES
-    if n_fillings(template) <= (budget * MOST_COPIES if config.search == "auto" else QUICK_LOOK):
-        each = calls_per_decoration(template, predictor, at_rest=config.at_rest)
-        fits = survey(template, targets, predictor, rule=rule, limit=budget // each)
-        fits = fits if fits is not None and len(fits) else None
+    if not config.at_rest:  # a composition has many lattices, and the complete answer is none
+        return Plan(None)
     allowance = f"the budget of {config.n:,} × {config.steps:,} predictor calls"
+    fits = _fitting(config, template, targets, predictor, rule=rule)
     if fits is None:
         if config.search == "gradient":
             return Plan(None)
         return Plan(
             None,
-            f"search by gradients: relaxing every decoration of {template.name!r}, at about {each} "
-            f"calls each, does not fit into {allowance}",
+            f"search by gradients: relaxing every decoration of {template.name!r} does not fit "
+            f"into {allowance}",
         )
-    need = f"{len(fits):,} decorations to relax, about {each * len(fits):,} calls, fit"
+    space, calls = fits
+    about = f"{float(f'{calls:.2g}'):,.0f}"
+    need = f"{len(space):,} decorations to relax, about {about} calls, fit into {allowance}"
     if config.search == "auto":
-        return Plan(fits, f"exhaustive search: {need} into {allowance}")
-    return Plan(
-        None, f"the search 'exhaustive' would give the complete answer: {need} into {allowance}"
+        return Plan(space, f"exhaustive search: {need}", config.n * config.steps)
+    return Plan(None, f"the search 'exhaustive' would give the complete answer: {need}")
+
+
+def _fitting(
+    config: DesignConfig,
+    template: Template,
+    targets: Sequence[Target],
+    predictor: Predictor,
+    *,
+    rule: Rule | None,
+) -> tuple[Space, int] | None:
+    """The space and about how many calls it takes; None if it does not fit into the budget."""
+    budget = config.n * config.steps
+    most = budget * MOST_COPIES if config.search == "auto" else QUICK_LOOK
+    if n_fillings(template) > most:
+        return None
+    cost = Cost.of(template, targets, predictor)
+    space = survey(template, targets, predictor, rule=rule, limit=cost.most_within(budget))
+    return None if space is None or not len(space) else (space, cost.calls(len(space)))
+
+
+def rest_by_default(template: Template, predictor: Predictor, preset: str) -> bool:
+    """Whether designs on a template are to be at rest where nobody says.
+
+    They are where the predictor knows the energy, the lattice is free to follow it, and the search
+    is known to find them; the preset of the paper never asks for it.
+
+    Args:
+        template: Restricted to what was asked for.
+        predictor: Of the design.
+        preset: "default" or "paper".
+    """
+    low, high = template.length_bounds
+    return (
+        preset != "paper"
+        and ENERGY in predictor.properties
+        and template.n_sites <= MOST_RESTING_SITES
+        and bool((high >= HELD * low).all())
     )
 
 
-def calls_per_decoration(template: Template, predictor: Predictor, *, at_rest: bool) -> int:
-    """Predictor calls that an exhaustive search spends on one decoration, roughly."""
-    if ENERGY not in predictor.properties:
-        return len(WITHOUT_ENERGY)
+def with_rest_decided(
+    config: DesignConfig, templates: Sequence[Template], predictor: Predictor
+) -> DesignConfig:
+    """The settings with `at_rest` true or false: as asked, or if all templates rest by default."""
+    if config.at_rest is not None:
+        return config
+    rests = all(rest_by_default(template, predictor, config.preset) for template in templates)
+    return config.model_copy(update={"at_rest": rests})
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predictor calls that an exhaustive search for designs at rest takes, roughly.
+
+    Attributes:
+        stages: Decorations of each stage and the calls of one; the last stage has no end.
+    """
+
+    stages: tuple[tuple[float, int], ...]
+
+    @staticmethod
+    def of(template: Template, targets: Sequence[Target], predictor: Predictor) -> "Cost":
+        """Cost on a template."""
+        first, sample, others = CALLS[_sites_are_fixed(template)]
+        decided = [target for _, part in cheap_parts(targets, predictor) for target in part]
+        if all(target.direction or target in decided for target in targets):
+            others = sample  # nothing is given up
+        return Cost(((FIRST, first), (SAMPLE, sample), (math.inf, others)))
+
+    def calls(self, n: int) -> int:
+        """Calls for n decorations."""
+        total, left = 0, n
+        for size, each in self.stages:
+            here = int(min(size, left))
+            total, left = total + here * each, left - here
+        return total
+
+    def most_within(self, budget: int) -> int:
+        """Most decorations that a budget of calls is enough for."""
+        n = 0
+        for size, each in self.stages:
+            here = int(min(size, budget // each))
+            n, budget = n + here, budget - here * each
+            if here < size:
+                break
+        return n
+
+
+def _sites_are_fixed(template: Template) -> bool:
+    """Whether symmetry alone holds every site where it is."""
     symmetry = SiteSymmetry.of(template)
     everyone = torch.full((1, len(symmetry.rotations)), 1 / len(symmetry.rotations))
     shift = torch.rand(1, template.n_sites, 3, generator=torch.Generator().manual_seed(0))
     moved = symmetry.mean_displacements(shift - shift.mean(1), everyone)
-    fixed = float(moved.abs().max()) < ROUNDING
-    relaxing = CALLS_ON_SYMMETRIC_SITES if fixed else CALLS_ON_FREE_SITES
-    return relaxing + (0 if at_rest else len(NEAR_REST))
+    return float(moved.abs().max()) < ROUNDING
 
 
 def joined_report(reports: Sequence[Mapping[str, object]]) -> dict[str, object]:

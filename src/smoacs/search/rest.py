@@ -1,17 +1,22 @@
 """Designs at rest: geometry follows the energy, chemistry follows the targets."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from smoacs.crystals import Crystals, SoftCrystals
+from smoacs.crystals import Crystals, DesignSpace, SoftCrystals
 from smoacs.predictors import GPA, MAX_FORCE, MAX_PRESSURE
 from smoacs.predictors.descriptors import mean_radius
-from smoacs.search.axes import AxisSymmetry
 from smoacs.search.objective import Evaluation
+from smoacs.templates import Template
 
 WEIGHT = 0.1
 """Loss for each time that a residual exceeds half of what a crystal at rest may have."""
 
+
+MANY = 12
+"""Sites of one kind that choose their elements together in the soft stage."""
 
 START_STIFFNESS = 100.0
 """GPa; first guess of how fast an axis' pressure falls with its strain, over 3."""
@@ -28,53 +33,33 @@ class LatticeRelaxer:
     """Moves lattice lengths to zero pressure: a secant step on each axis of each candidate.
 
     Along axis i, p_i = -L_i dE/dL_i / V is the pressure on it; the step in ln L_i is p_i / (3 K_i)
-    with the stiffness K_i learnt from the last two steps. Axes that symmetry makes equal share the
-    mean pressure and stay equal.
+    with the stiffness K_i learnt from the last two steps.
     """
 
-    def __init__(self, soft: SoftCrystals, symmetry: AxisSymmetry) -> None:
-        """Take the candidates whose lengths to move, all axes on their own at first."""
+    def __init__(self, soft: SoftCrystals) -> None:
+        """Take the candidates whose lengths to move."""
         self._soft = soft
-        self._symmetry = symmetry
         lengths = soft.lengths.detach()
-        self._share = torch.eye(3).to(lengths).repeat(len(lengths), 1, 1)
         self._stiffness = torch.full_like(lengths, START_STIFFNESS)
         self._pressure = torch.full_like(lengths, torch.nan)
         self._strain = torch.zeros_like(lengths)
 
-    def restart(self, systems: Tensor, elements: Tensor) -> None:
-        """Begin anew for some candidates ([B] bool), whose sites now hold `elements` ([N])."""
-        self._stiffness[systems] = START_STIFFNESS
-        self._pressure[systems] = torch.nan
-        share = self._symmetry.shares(elements.view(len(systems), -1)).to(self._share)
-        self._share = torch.where(systems[:, None, None], share, self._share)
-        with torch.no_grad():
-            lengths = self._soft.lengths
-            lengths.copy_((self._share @ lengths.unsqueeze(2)).squeeze(2))
-        self._soft.project()  # axes that are equal may have ranges of their own
+    def step(self, volume: Tensor) -> None:
+        """Move the lengths of all candidates, with cells of this volume (Å³, [B]).
 
-    def step(self, volume: Tensor, moving: Tensor) -> None:
-        """Move the lengths of the `moving` candidates ([B] bool) and clear their gradients.
-
-        Args:
-            volume: Of the cells, Å³, [B].
-            moving: Candidates to move.
+        The gradients are cleared.
         """
         lengths = self._soft.lengths
         if lengths.grad is None:
             return
         with torch.no_grad():
             pressure = -GPA * lengths * lengths.grad / volume[:, None]
-            pressure = (self._share @ pressure.unsqueeze(2)).squeeze(2)
             learnt = (self._pressure - pressure) / (3 * self._strain)
             known = learnt.isfinite() & (self._strain.abs() > MIN_STRAIN)
             stiffness = torch.where(known, learnt.clamp(*STIFFNESS_RANGE), self._stiffness)
             strain = (pressure / (3 * stiffness)).clamp(-MAX_STRAIN, MAX_STRAIN)
-            move = moving[:, None]
-            lengths.mul_(torch.where(move, torch.exp(strain), 1.0))
-            self._stiffness = torch.where(move, stiffness, self._stiffness)
-            self._pressure = torch.where(move, pressure, self._pressure)
-            self._strain = torch.where(move, strain, self._strain)
+            lengths.mul_(torch.exp(strain))
+            self._stiffness, self._pressure, self._strain = stiffness, pressure, strain
         lengths.grad = None
 
 
@@ -97,6 +82,37 @@ def radius_length(crystals: Crystals) -> Tensor | None:
         return None
     a, b, x = (mean_radius(crystals, role) for role in range(3))
     return 0.5 * (2 * (b + x) + 2**0.5 * (a + x))
+
+
+def with_shared_choices(
+    space: DesignSpace, template: Template, generator: torch.Generator
+) -> DesignSpace:
+    """The space with sites of one kind that choose together, for the soft stage of large cells.
+
+    A large crystal whose sites all choose for themselves is strained beyond what the boxes of its
+    sites let it relax. Where there are many sites of a kind they choose one element together. In
+    one such kind, drawn for each candidate, they are dealt at random to two sets that each choose.
+
+    Args:
+        space: Of candidates of the template.
+        template: Without rules that tie sites.
+        generator: Source of randomness.
+    """
+    kinds: dict[bytes, list[int]] = {}
+    for site, label in enumerate(template.site_labels):
+        kinds.setdefault(label.encode() + template.allowed[:, site].tobytes(), []).append(site)
+    many = [torch.tensor(sites) for sites in kinds.values() if len(sites) >= MANY]
+    if not many:
+        return space
+    tied_to = torch.arange(template.n_sites).repeat(space.n_systems, 1)
+    for row in tied_to:
+        mixed = int(torch.randint(len(many), (), generator=generator))
+        for number, sites in enumerate(many):
+            drawn = sites[torch.randperm(len(sites), generator=generator)]
+            for group in drawn.chunk(2 if number == mixed else 1):
+                row[group] = group.min()
+    first = template.n_sites * torch.arange(space.n_systems)[:, None]
+    return replace(space, tied_to=(tied_to + first).flatten().to(space.system_idx.device))
 
 
 def start_at_radii(soft: SoftCrystals, temperature: float, repeat: int) -> None:

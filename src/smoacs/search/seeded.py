@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from pymatgen.core import Lattice, Species, Structure
 
+from smoacs.search.crystal_rows import composition_keys
 from smoacs.search.plan import joined_report
 from smoacs.search.progress import ProgressCallback, ProgressEvent
 from smoacs.search.state import Keeper, State
@@ -23,8 +24,11 @@ _STRIDE = 1_000_003
 
 Told = tuple[ProgressCallback | None, Keeper | None]
 
-Search = Callable[["DesignConfig", Template, Told], "DesignResult"]
-"""A search on one template."""
+Search = Callable[..., "DesignResult"]
+"""A search on one template: settings, template, who is told, and compositions taken (`taken`)."""
+
+FEWEST_STEPS = 40
+"""Steps that are worth another search."""
 
 
 def search_seeds(
@@ -37,6 +41,8 @@ def search_seeds(
 ) -> "DesignResult":
     """Deal the candidates over the seeds, candidate i to seed i modulo their number, and search.
 
+    Candidates at rest without a success are searched again, on seeds that have some.
+
     Args:
         config: What is wanted; `n` candidates in all.
         found: Templates of the seeds, at most `n`.
@@ -44,27 +50,113 @@ def search_seeds(
         progress: Called after every step.
         keeper: Keeps the state, the results of templates that are done included.
     """
-    templates = found.templates
-    n_seeds = len(templates)
     last = None if keeper is None else keeper.last()
     done: list[State] = [] if last is None else list(last["seeds_done"])
+    parts: list[_Part] = []
     results: list[DesignResult] = []
-    for number, template in enumerate(templates):
-        part = config.model_copy(
-            update={
-                "n": len(range(number, config.n, n_seeds)),
-                "seed": (config.seed + number * _STRIDE) % 2**63,
-            }
-        )
+    while True:
+        if len(parts) == len(results):
+            new = _next_parts(config, found, parts, results)
+            if not new:
+                break
+            parts += new
+        number = len(results)
+        part = parts[number]
         if number < len(done):
-            results.append(_unpacked(done[number], part, template))
+            results.append(_unpacked(done[number], part.config, found.templates[part.template]))
             continue
         own = None if keeper is None else _PartKeeper(keeper, number, done, last)
-        results.append(search(part, template, (_shifted(progress, number, n_seeds), own)))
+        told = (_shifted(progress, parts, number), own)
+        taken = _compositions(part.template, parts, results)
+        results.append(search(part.config, found.templates[part.template], told, taken=taken))
         if results[-1].interrupted:
             break
         done.append(_packed(results[-1]))
-    return _joined(config, found, results)
+    return _joined(config, found, parts, results)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The search on one template.
+
+    Attributes:
+        template: Number of the seed.
+        places: Of its candidates among all.
+        config: With as many candidates.
+    """
+
+    template: int
+    places: tuple[int, ...]
+    config: "DesignConfig"
+
+
+def _next_parts(
+    config: "DesignConfig",
+    found: SeedTemplates,
+    parts: list[_Part],
+    results: "list[DesignResult]",
+) -> list[_Part]:
+    """Searches on all seeds; then, again and again, on those that succeeded.
+
+    Some templates hold no success at all. So at rest all seeds have half of the budget; after that
+    the places without a success are dealt over the seeds that have some, until the budget is spent.
+    """
+    n_seeds = len(found.templates)
+    if not parts:
+        dealt = {k: tuple(range(k, config.n, n_seeds)) for k in range(n_seeds)}
+        steps = max(1, config.steps // 2) if config.at_rest else config.steps
+        return [_part(config, k, places, number=k, steps=steps) for k, places in dealt.items()]
+    owner = _owners(parts[: len(results)])
+    failed = [
+        place
+        for place, (number, k) in sorted(owner.items())
+        if results[number].met and not results[number].met[k]
+    ]
+    good = sorted({p.template for p, r in zip(parts, results, strict=True) if any(r.met)})
+    left = config.n * config.steps - sum(result.predictor_calls for result in results)
+    failed = failed[: left // FEWEST_STEPS]
+    if not failed:
+        return []
+    steps = min(config.steps, left // len(failed))
+    good = (good or list(range(n_seeds)))[: len(failed)]
+    new = []
+    for index, template in enumerate(good):
+        places = tuple(failed[index :: len(good)])
+        new.append(_part(config, template, places, number=len(parts) + index, steps=steps))
+    return new
+
+
+def _part(
+    config: "DesignConfig", template: int, places: tuple[int, ...], *, number: int, steps: int
+) -> _Part:
+    seed = (config.seed + number * _STRIDE) % 2**63
+    update = {"n": len(places), "seed": seed, "steps": steps}
+    return _Part(template, places, config.model_copy(update=update))
+
+
+def _owners(parts: list[_Part]) -> dict[int, tuple[int, int]]:
+    """Part and candidate of it that each place has; later parts have overwritten earlier ones."""
+    owner: dict[int, tuple[int, int]] = {}
+    for number, part in enumerate(parts):
+        owner.update({place: (number, k) for k, place in enumerate(part.places)})
+    return owner
+
+
+def _compositions(
+    template: int, parts: list[_Part], results: "list[DesignResult]"
+) -> frozenset[str]:
+    """Keys of the successes' compositions that earlier parts have found on a template."""
+    keys: set[str] = set()
+    for part, result in zip(parts, results, strict=False):
+        if part.template != template or not any(result.met):
+            continue
+        rows = [
+            [site.specie.Z - 1 for site in structure]
+            for structure, met in zip(result.structures, result.met, strict=True)
+            if met
+        ]
+        keys.update(composition_keys(torch.tensor(rows)))
+    return frozenset(keys)
 
 
 class _PartKeeper:
@@ -96,51 +188,57 @@ class _PartKeeper:
 
 
 def _shifted(
-    progress: ProgressCallback | None, number: int, n_seeds: int
+    progress: ProgressCallback | None, parts: list[_Part], number: int
 ) -> ProgressCallback | None:
-    """Progress over all templates."""
+    """Progress over all parts."""
     if progress is None:
         return None
+    before = sum(part.config.steps for part in parts[:number])
+    total = sum(part.config.steps for part in parts)
 
     def tell(event: ProgressEvent) -> None:
-        step = number * event.n_steps + event.step
-        progress(dataclasses.replace(event, step=step, n_steps=n_seeds * event.n_steps))
+        progress(dataclasses.replace(event, step=before + event.step, n_steps=total))
 
     return tell
 
 
 def _joined(
-    config: "DesignConfig", found: SeedTemplates, results: "list[DesignResult]"
+    config: "DesignConfig",
+    found: SeedTemplates,
+    parts: list[_Part],
+    results: "list[DesignResult]",
 ) -> "DesignResult":
-    """One result, its candidates in the order in which they were dealt."""
-    n_seeds = len(found.templates)
-    tables, owner = [], []
+    """One result, its candidates in their places."""
+    owner = dict(sorted(_owners(parts[: len(results)]).items()))
+    place = {source: row for row, source in enumerate(owner.values())}
+    tables = []
     for number, result in enumerate(results):
-        owner += [(k * n_seeds + number, number, k) for k in range(len(result.structures))]
-    owner.sort()
-    place = {(number, k): row for row, (_, number, k) in enumerate(owner)}
-    for number, result in enumerate(results):
-        candidates = [place[number, k] for k in result.history["candidate"]]
-        tables.append(result.history.assign(candidate=np.array(candidates, dtype=np.int64)))
+        rows = result.history["candidate"].map(lambda k, part=number: place.get((part, k), -1))
+        table = result.history.assign(candidate=rows.astype(np.int64))
+        tables.append(table[table["candidate"] >= 0])
     history = pd.concat(tables, ignore_index=True).sort_values(
         ["step", "candidate"], kind="stable", ignore_index=True
     )
     names = {name for result in results for name in result.timings}
+    sources = list(owner.values())
+    seeds = [parts[number].template for number, _ in sources]
+    told = all(result.met for result in results)
     return dataclasses.replace(
         results[0],
         config=config,
         template=found.templates[0],
-        structures=[results[number].structures[k] for _, number, k in owner],
-        combinations=[results[number].combinations[k] for _, number, k in owner],
+        structures=[results[number].structures[k] for number, k in sources],
+        combinations=[results[number].combinations[k] for number, k in sources],
         history=history,
         predictor_calls=sum(result.predictor_calls for result in results),
         timings={name: sum(r.timings.get(name, 0.0) for r in results) for name in sorted(names)},
         steps=max(result.steps for result in results),
         interrupted=any(result.interrupted for result in results),
+        met=tuple(results[number].met[k] for number, k in sources) if told else (),
         search=joined_report([result.search for result in results]),
         decorations=None,
-        templates=tuple(found.templates[number] for _, number, _ in owner),
-        originals=tuple(found.originals[number] for _, number, _ in owner),
+        templates=tuple(found.templates[seed] for seed in seeds),
+        originals=tuple(found.originals[seed] for seed in seeds),
         skipped_seeds=found.skipped,
     )
 
@@ -160,6 +258,7 @@ def _packed(result: "DesignResult") -> State:
         "predictor_calls": result.predictor_calls,
         "timings": dict(result.timings),
         "steps": result.steps,
+        "met": list(result.met),
         "search": dict(result.search),
     }
 
@@ -190,5 +289,6 @@ def _unpacked(state: dict[str, Any], config: "DesignConfig", template: Template)
         predictor_calls=state["predictor_calls"],
         timings=state["timings"],
         steps=state["steps"],
+        met=tuple(state["met"]),
         search=state["search"],
     )

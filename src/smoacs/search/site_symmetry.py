@@ -1,17 +1,14 @@
 """Space-group symmetries of a template: how they permute its sites, and what they do to a cell."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import spglib
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from smoacs.templates import Template
-
-SYMPREC = 1e-3
+from smoacs.templates.symmetry import kind_symmetry
 
 MOST_SITES = 300
 """Larger cells have thousands of symmetries, too many to go through one by one."""
@@ -34,18 +31,12 @@ class SiteSymmetry:
         """Find the symmetries by spglib; the identity where it finds none, or in large cells."""
         if template.n_sites > MOST_SITES:
             return SiteSymmetry(np.arange(template.n_sites)[None], np.eye(3)[None])
-        lattice = template.to_structure().lattice.matrix
-        kinds = sorted(set(template.site_labels))
-        numbers = [kinds.index(label) for label in template.site_labels]
-        cell = (lattice.tolist(), template.frac_coords.tolist(), numbers)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # spglib, on its own error handling
-            found = spglib.get_symmetry(cell, symprec=SYMPREC)
+        found = kind_symmetry(template)
         if found is None:
             return SiteSymmetry(np.arange(template.n_sites)[None], np.eye(3)[None])
-        rotations = np.asarray(found["rotations"], dtype=float)
+        rotations = np.asarray(found.rotations, dtype=float)
         moved = np.einsum("gij,nj->gni", rotations, template.frac_coords)
-        moved += np.asarray(found["translations"])[:, None]
+        moved += np.asarray(found.translations)[:, None]
         return SiteSymmetry(
             np.stack([_nearest(sites, template.frac_coords) for sites in moved]), rotations
         )

@@ -48,6 +48,11 @@ class Space:
         """Decorations that have to be relaxed."""
         return len(self.elements)
 
+    def compositions(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Elements of decorations in ascending order, [b, n]: equal for equal formulas."""
+        ordered: NDArray[np.uint8] = np.sort(self.elements[rows], axis=1)
+        return ordered
+
 
 def survey(
     template: Template,

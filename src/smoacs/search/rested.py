@@ -1,0 +1,360 @@
+"""The discrete stage of designs at rest: crystals settle, their elements are swapped, and again.
+
+Geometry follows the energy alone. A trial is a crystal that settles; it ends at rest, or when its
+calls are spent, or when it has become clear that it will miss what its candidate already has. Only
+then is it compared. Swaps are proposed from the slopes of the properties at a crystal at rest.
+
+A success with a composition that nobody has is kept for good, and its candidate goes on to look for
+another one while there are candidates without a success: these have its places.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from smoacs.crystals import DesignSpace, SoftCrystals
+from smoacs.predictors import MAX_FORCE, MAX_PRESSURE
+from smoacs.search.anneal import all_met
+from smoacs.search.crystal_rows import CrystalRows, composition_keys
+from smoacs.search.finish import has_extreme
+from smoacs.search.geometry_guard import GeometryGuard
+from smoacs.search.moves import Moves
+from smoacs.search.objective import Evaluation, Objective
+from smoacs.search.progress import Recorder
+from smoacs.search.rest import rest_loss, scale_to_radii
+from smoacs.search.settings import FinishSettings
+from smoacs.search.settler import Settler
+from smoacs.search.site_symmetry import SiteSymmetry
+from smoacs.search.state import leaves
+from smoacs.search.swaps import Swaps
+
+FIRST_CALLS = 60
+"""Predictor calls in which a candidate's first crystal may come to rest."""
+
+TRIAL_CALLS = 30
+"""The same after a swap, from a crystal that was at rest."""
+
+LEAP = 0.3
+"""Loss by which a trial may be worse than its candidate's best crystal in its first step; it keeps
+nearly the properties that it starts with."""
+
+PACE = 4.0
+"""Steps like its last one after which a trial that still misses is given up."""
+
+SETTLED = 0.8
+"""Share of the pressure and force that a crystal at rest may have; below it a trial ends."""
+
+
+@dataclass
+class _Climb:
+    """What the candidates are doing.
+
+    Attributes:
+        elements: On trial, [N].
+        loss: Of the best crystals, [B].
+        target_loss: Of these, without what they lack of being at rest, [B].
+        last_loss: Loss of the targets in the last step of the trial, [B].
+        met: Whether the best crystals meet all targets at rest, [B].
+        filled: Places that a success with a composition of its own has, [B].
+        failures: Trials in a row that brought a candidate nothing, [B].
+        calls: Of the present trial, [B].
+        owing: Candidates that have spent the call of the next step already, [B].
+        idle: Candidates without any swap left, [B].
+        values: Last values of the targets' properties, each [B].
+    """
+
+    elements: Tensor
+    loss: Tensor
+    target_loss: Tensor
+    last_loss: Tensor
+    met: Tensor
+    filled: Tensor
+    failures: Tensor
+    calls: Tensor
+    owing: Tensor
+    idle: Tensor
+    values: dict[str, Tensor] = field(default_factory=dict)
+
+    @staticmethod
+    def begin(elements: Tensor, n: int) -> "_Climb":
+        """All that is known before the first step."""
+        infinite = torch.full((n,), torch.inf, device=elements.device)
+        no = torch.zeros(n, dtype=torch.bool, device=elements.device)
+        none = torch.zeros(n, dtype=torch.int64, device=elements.device)
+        return _Climb(
+            elements=elements.clone(),
+            loss=infinite,
+            target_loss=infinite.clone(),
+            last_loss=infinite.clone(),
+            met=no,
+            filled=no.clone(),
+            failures=none,
+            calls=none.clone(),
+            owing=no.clone(),
+            idle=no.clone(),
+        )
+
+
+class RestedFinish:
+    """The stage and its state, for candidates of one template."""
+
+    def __init__(  # noqa: PLR0913  (what evaluates, what limits and what moves)
+        self,
+        soft: SoftCrystals,
+        objective: Objective,
+        settings: FinishSettings,
+        *,
+        symmetry: SiteSymmetry,
+        generator: torch.Generator,
+        guard: GeometryGuard | None = None,
+        moves: Moves | None = None,
+        space: DesignSpace,
+        kinds: Sequence[str],
+        taken: frozenset[str] = frozenset(),
+    ) -> None:
+        """Take the candidates as the soft stage has left them.
+
+        Args:
+            soft: Candidates of one template.
+            objective: Evaluates them; at rest.
+            settings: Of the swaps.
+            symmetry: Of the template.
+            generator: Source of randomness.
+            guard: Of geometric constraints; None if there are none.
+            moves: Under rules on the crystal as a whole; None if there are none.
+            space: What candidates may hold now, whatever they were restricted to before.
+            kinds: Of the sites of a candidate.
+            taken: Compositions, by their keys, that nobody is to get.
+        """
+        combination, elements = soft.discretise()
+        if guard is not None:
+            elements = guard.distinguish(soft, combination, elements)
+        self._soft = replace(soft, space=space)
+        self._taken = taken
+        self._objective = objective
+        self._settings = settings
+        self._generator = generator
+        self._guard = guard
+        self._moves = moves
+        self._extreme = has_extreme(objective)
+        self._combination = combination
+        self._settler = Settler(self._soft, symmetry)
+        self._best = CrystalRows.of(self._soft, combination, elements)
+        self._found = CrystalRows.of(self._soft, combination, elements)
+        self._swaps = Swaps(
+            self._soft, objective, settings, kinds=kinds, generator=generator, moves=moves
+        )
+        self._estimates = self._swaps.estimates
+        self._climb = _Climb.begin(elements, soft.space.n_systems)
+        everyone = torch.ones_like(self._climb.met)
+        self._settler.restart(everyone, elements)
+
+    def run(self, steps: int, recorder: Recorder) -> tuple[Tensor, Tensor]:
+        """Search for `steps` steps; the geometry of the candidates becomes that of the results.
+
+        Returns:
+            Combination of each candidate [B] and element of each site [N].
+        """
+        climb = self._climb
+        parts = {
+            "soft": leaves(self._soft),
+            "objective": self._objective,
+            "front": self._objective.front,
+            "generator": self._generator,
+            "settler": self._settler,
+            "best": self._best,
+            "found": self._found,
+            "swaps": self._swaps,
+            "estimates": self._estimates,
+            "climb": climb,
+            "chemistry": {"combination": self._combination},
+        }
+        device = self._soft.lengths.device
+        for _ in recorder.steps_of("finishing", steps, parts, device):
+            active = ~(climb.owing | climb.idle | climb.filled.all())
+            climb.owing[:] = False
+            if active.any():
+                self._step(torch.nonzero(active).flatten())
+            met = climb.met if self._extreme else climb.filled
+            recorder.record("finishing", climb.values, met)
+        return self._results()
+
+    @property
+    def met(self) -> tuple[bool, ...]:
+        """Whether each result is a success; of extremes, whether it meets all bounds."""
+        met = self._climb.met if self._extreme else self._climb.filled
+        return tuple(met.tolist())
+
+    def _step(self, index: Tensor) -> None:
+        """Evaluate the crystals on trial of some candidates ([b] indices); move or judge each."""
+        climb, soft = self._climb, self._soft
+        if self._guard is not None:
+            self._guard.make_room(soft, self._combination, climb.elements)
+        crystals = soft.hard_crystals(self._combination, climb.elements).select(index)
+        inner = self._settings.inner
+        evaluation = self._objective(
+            crystals, lambda target, v: target.loss(v, inner=inner), index, chemistry=False
+        )
+        for name, value in evaluation.values.items():
+            climb.values.setdefault(name, value.new_full((len(climb.met),), torch.nan))
+            climb.values[name][index] = value
+        climb.calls[index] += 1
+        met = all_met(self._objective.targets, evaluation)
+        loss = evaluation.loss.to(climb.loss)
+        if self._guard is not None:
+            fits = self._guard.fits(crystals, self._combination[index])
+            met, loss = met & fits, loss.where(fits, torch.inf)
+        gradient = self._settler.look(index, crystals, evaluation)
+        ended = self._ended(index, evaluation, loss)
+        if not ended.all():
+            cell = crystals.cell.detach()[~ended]
+            self._settler.step(index[~ended], gradient[~ended], cell)
+        climb.last_loss[index] = loss
+        if ended.any():
+            total = loss + rest_loss(evaluation).to(loss)
+            margins = {name: margin[ended] for name, margin in evaluation.margins.items()}
+            values = {name: value[ended] for name, value in evaluation.values.items()}
+            outcome = _Outcome(met[ended], loss[ended], total[ended], values, margins)
+            self._conclude(index[ended], outcome)
+
+    def _ended(self, index: Tensor, evaluation: Evaluation, loss: Tensor) -> Tensor:
+        """Which of the trials that were evaluated are over, [b]."""
+        climb = self._climb
+        settled = self._settler.stress[index] < SETTLED * MAX_PRESSURE
+        settled &= self._settler.force[index] < SETTLED * MAX_FORCE
+        first = climb.loss[index].isinf()
+        spent = climb.calls[index] >= torch.where(first, FIRST_CALLS, TRIAL_CALLS)
+        miss = loss - climb.target_loss[index]
+        change = (loss - climb.last_loss[index]).abs()
+        new = climb.calls[index] == 1
+        hopeless = (miss > torch.where(new, LEAP, PACE * change)) & ~first
+        return settled | spent | hopeless | ~evaluation.finite
+
+    def _conclude(self, rows: Tensor, outcome: "_Outcome") -> None:
+        """Compare trials that are over, keep what is better, and begin new ones."""
+        climb = self._climb
+        self._estimates.learn(rows, outcome.values)
+        accepted = self._accepted(rows, outcome)
+        chosen = rows[accepted]
+        now = CrystalRows.of(self._soft, self._combination, climb.elements)
+        self._best.take(chosen, now, chosen)
+        for field_, value in (
+            (climb.loss, outcome.total),
+            (climb.target_loss, outcome.loss),
+            (climb.met, outcome.met),
+        ):
+            field_[chosen] = value[accepted].to(field_)
+        climb.failures[rows] += 1
+        climb.failures[chosen] = 0
+        if climb.filled.all():
+            return
+        if len(chosen):
+            part = self._soft.hard_crystals(self._combination, climb.elements).select(chosen)
+            slopes = self._objective.slopes(part)
+            climb.owing[chosen] = True
+            values = {name: value[accepted] for name, value in outcome.values.items()}
+            chemistry = (self._combination, climb.elements)
+            self._estimates.update(
+                self._soft, chosen, chemistry=chemistry, values=values, slopes=slopes
+            )
+            for name, margin in outcome.margins.items():
+                known = self._estimates.margins.setdefault(name, torch.zeros_like(climb.loss))
+                known[chosen] = margin[accepted].to(known)
+        self._start_again(rows)
+        self._propose(rows)
+
+    def _accepted(self, rows: Tensor, outcome: "_Outcome") -> Tensor:
+        """Which trials their candidates go on from, [r]; successes get their places."""
+        climb = self._climb
+        lower = outcome.total < climb.loss[rows]
+        was = climb.met[rows]
+        accepted = (outcome.met & ~was) | ((outcome.met == was) & lower)
+        accepted |= climb.loss[rows].isinf()
+        if self._extreme:
+            return accepted
+        keys = composition_keys(climb.elements.view(len(climb.met), -1)[rows])
+        taken = self._compositions_taken()
+        for r in torch.nonzero(outcome.met).flatten().tolist():
+            if keys[r] in taken or climb.filled.all():
+                accepted[r] &= ~was[r]
+                continue
+            accepted[r] = True
+            taken.add(keys[r])
+            self._keep(int(rows[r]))
+        return accepted
+
+    def _compositions_taken(self) -> set[str]:
+        """Keys of the compositions that a further success may not have."""
+        return {*self._taken, *composition_keys(self._found.elements[self._climb.filled])}
+
+    def _keep(self, row: int) -> None:
+        """Give the success of a candidate a place: its own, or that of one that has none."""
+        climb = self._climb
+        place = row
+        if bool(climb.filled[row]):
+            free = torch.nonzero(~climb.filled).flatten()
+            place = int(free[climb.loss[free].argmax()])
+        climb.filled[place] = True
+        now = CrystalRows.of(self._soft, self._combination, climb.elements)
+        self._found.take(torch.tensor([place]), now, torch.tensor([row]))
+
+    def _start_again(self, rows: Tensor) -> None:
+        """Let candidates whose patience is spent go on from random successes of others."""
+        climb = self._climb
+        stuck = rows[climb.failures[rows] >= self._settings.patience]
+        good = torch.nonzero(climb.met).flatten()
+        if self._extreme:
+            stuck = stuck[~climb.met[stuck]]
+        if len(stuck) == 0 or len(good) == 0:
+            return
+        drawn = torch.randint(len(good), (len(stuck),), generator=self._generator)
+        source = good[drawn.to(good.device)]
+        self._best.take(stuck, self._best, source)
+        self._combination[stuck] = self._best.combination[stuck]
+        self._estimates.copy(stuck, source)
+        for field_ in (climb.loss, climb.target_loss, climb.met):
+            field_[stuck] = field_[source]
+        climb.failures[stuck] = 0
+        if self._objective.front is not None:  # a loss of another's weights says nothing
+            climb.loss[stuck] = torch.inf
+
+    def _propose(self, rows: Tensor) -> None:
+        """Put candidates ([r] indices) back to their best crystals, with some elements swapped."""
+        climb, soft = self._climb, self._soft
+        self._best.place(soft, rows)
+        n = len(climb.met)
+        elements = climb.elements.view(n, -1)
+        elements[rows] = self._best.elements[rows]
+        before = elements.clone()
+        taken = self._compositions_taken()
+        climb.idle[rows] = ~self._swaps.swap(
+            rows, elements, combination=self._combination, met=climb.met, taken=taken
+        )
+        climb.calls[rows] = 0
+        climb.last_loss[rows] = torch.inf
+        scale_to_radii(soft, self._combination, before.flatten(), climb.elements)
+        mask = torch.zeros_like(climb.met)
+        mask[rows] = True
+        self._settler.restart(mask, climb.elements)
+
+    def _results(self) -> tuple[Tensor, Tensor]:
+        """Successes in their places; in the others the best crystal that there is."""
+        climb = self._climb
+        everyone = torch.arange(len(climb.met), device=climb.met.device)
+        places = everyone[climb.filled]
+        self._best.take(places, self._found, places)
+        self._best.place(self._soft, everyone)
+        return self._best.combination, self._best.elements.flatten()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Of r trials that are over: whether all is met, and their losses and values, each [r]."""
+
+    met: Tensor
+    loss: Tensor
+    total: Tensor
+    values: dict[str, Tensor]
+    margins: dict[str, Tensor]

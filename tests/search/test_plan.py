@@ -1,0 +1,113 @@
+"""Which search a run takes, and whether its designs are to be at rest."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from smoacs.errors import InputError
+from smoacs.predictors import CombinedPredictor, ToleranceFactor
+from smoacs.search import DesignConfig, run_search
+from smoacs.search.plan import Cost, plan_search, rest_by_default, with_rest_decided
+from smoacs.targets import Target
+from smoacs.templates import build_template
+from toys import Bowl, PairEnergy
+
+WITH_ENERGY = CombinedPredictor([PairEnergy(), Bowl(), ToleranceFactor()])
+
+
+def config(**settings):
+    return DesignConfig(**{"targets": ("toy < 0.4",), "device": "cpu", **settings})
+
+
+def test_defaults():
+    assert config().search == "auto"
+    assert config().at_rest is None
+
+
+@pytest.mark.parametrize("name", ["perovskite", "rutile", "wurtzite", "half-heusler"])
+def test_small_cells_rest(name):
+    assert rest_by_default(build_template(name), WITH_ENERGY, "default")
+    assert not rest_by_default(build_template(name), WITH_ENERGY, "paper")
+    assert not rest_by_default(build_template(name), Bowl(), "default")
+
+
+@pytest.mark.parametrize(
+    "template", [build_template("spinel"), build_template("perovskite", repeat=2)]
+)
+def test_large_cells_do_not(template):
+    assert not rest_by_default(template, WITH_ENERGY, "default")
+
+
+def test_lattices_that_were_chosen_do_not():
+    wanted = config(lattice={"a": (3.9, 4.0)})
+    assert not rest_by_default(wanted.resolved_template(), WITH_ENERGY, "default")
+    wide = config(lattice={"a": (3.5, 4.5)})
+    assert rest_by_default(wide.resolved_template(), WITH_ENERGY, "default")
+
+
+def test_what_was_asked_for_stays():
+    small, large = build_template("perovskite"), build_template("spinel")
+    for asked in (True, False):
+        assert with_rest_decided(config(at_rest=asked), [small, large], Bowl()).at_rest is asked
+    assert with_rest_decided(config(), [small, small], WITH_ENERGY).at_rest is True
+    assert with_rest_decided(config(), [small, large], WITH_ENERGY).at_rest is False
+
+
+def test_a_result_says_what_was_decided():
+    settings = {"n": 2, "steps": 2, "elements": "K Na Mg Zn F Cl"}
+    assert run_search(config(**settings), predictor=WITH_ENERGY).config.at_rest is True
+    assert run_search(config(**settings), predictor=Bowl()).config.at_rest is False
+    paper = config(**settings, preset="paper")
+    assert run_search(paper, predictor=WITH_ENERGY).config.at_rest is False
+    with pytest.raises(InputError, match="need a predictor of formation_energy"):
+        run_search(config(**settings, at_rest=True), predictor=Bowl())
+
+
+def plan(predictor=WITH_ENERGY, **settings):
+    wanted = config(elements="K Na Mg Zn F Cl", **settings)
+    template = wanted.resolved_template()
+    wanted = with_rest_decided(wanted, [template], predictor)
+    return plan_search(wanted, template, wanted.parsed_targets(), predictor)
+
+
+def test_without_rest_auto_searches_by_gradients_and_has_nothing_to_say():
+    for found in (plan(at_rest=False), plan(preset="paper"), plan(Bowl())):
+        assert found.space is None
+        assert not found.note
+
+
+def test_at_rest_the_budget_decides():
+    assert plan().space is not None
+    assert plan(n=2, steps=2).space is None
+    assert plan(n=2, steps=2).note.startswith("search by gradients")
+    assert not plan(n=2, steps=2, search="gradient").note
+
+
+def test_costs_and_budgets_are_inverse():
+    bounded = Cost.of(build_template("perovskite"), [Target.parse("toy < 1")], WITH_ENERGY)
+    for n in (1, 300, 400, 401, 1200, 5000):
+        assert bounded.most_within(bounded.calls(n)) == n
+        assert bounded.most_within(bounded.calls(n) - 1) == n - 1
+    assert bounded.most_within(0) == 0
+
+
+def test_costs_know_what_is_given_up_and_what_moves():
+    perovskite, wurtzite = build_template("perovskite"), build_template("wurtzite")
+    window, extreme, factor = (
+        Target.parse(text) for text in ("toy < 1", "maximize toy", "0.8 <= tolerance_factor <= 1")
+    )
+    with_bounds = Cost.of(perovskite, [window, extreme], WITH_ENERGY)
+    without = Cost.of(perovskite, [extreme, factor], WITH_ENERGY)
+    assert with_bounds.calls(1_200) == without.calls(1_200)
+    assert with_bounds.calls(10_000) < without.calls(10_000)
+    free = Cost.of(wurtzite, [window], WITH_ENERGY)
+    assert free.calls(10_000) > with_bounds.calls(10_000)
+
+
+def test_a_held_length_counts_on_any_axis():
+    template = build_template("perovskite")
+    bounds = np.array(template.length_bounds)
+    bounds[:, 2] = 4.0, 4.1
+    held = dataclasses.replace(template, length_bounds=bounds)
+    assert not rest_by_default(held, WITH_ENERGY, "default")
