@@ -181,10 +181,10 @@ def test_close_atoms_repel_ever_more(network):
     with torch.no_grad():
         network.site_head.second.weight.zero_()  # what is left is repulsion
         network.pool_head.second.weight.zero_()
-    distances = torch.linspace(0.05, 1.8, 30).tolist()  # onset: 0.62 (1.66 + 1.02) Å = 1.66 Å
+    distances = torch.linspace(0.05, 2.0, 30).tolist()  # onset: 0.68 (1.66 + 1.02) Å = 1.82 Å
     out = torch.stack([along_the_bond(network.double(), d)[0] for d in distances])
     energy, gap = out.T
-    near = torch.tensor(distances) < 1.66
+    near = torch.tensor(distances) < 1.82
     assert (energy[near].diff() < 0).all()
     assert (energy[~near] - energy[-1]).abs().max() == 0
     assert energy[0] - energy[-1] > 10  # eV/atom

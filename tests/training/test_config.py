@@ -67,7 +67,13 @@ def test_shipped_config_is_valid(monkeypatch, tmp_path):
     shipped = Path(__file__).parents[2] / "configs" / "train-mp2018.toml"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    for name in ("megnet_mp2018", "mp_elasticity", "off_equilibrium"):
+    for name in (
+        "megnet_mp2018",
+        "mp_elasticity",
+        "jarvis_supercon",
+        "off_equilibrium",
+        "resting",
+    ):
         (tmp_path / "data" / f"{name}.parquet").touch()
     assert TrainConfig.from_toml(shipped).name == "mp2018"
 

@@ -55,6 +55,8 @@ def settings(here, **changes):
         line = f"{key} = {value}"
         text, n = re.subn(rf"^{re.escape(key)} = .*$", line, text, flags=re.MULTILINE)
         text = text if n else f"{line}\n{text}"
+    if "properties" in changes:  # settings of others would be a mistake
+        text = re.sub(r"^heads\.(?!charm)\w+ = .*\n", "", text, flags=re.MULTILINE)
     (here / "training.toml").write_text(text, encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ MAX_PRESSURE = 3.0
 """GPa; a crystal at rest has less."""
 
 MAX_FORCE = 0.1
-"""eV/Å; a crystal at rest has less on every atom."""
+"""eV/Å; a crystal at rest has less on every atom that may move."""
 
 
 def is_at_rest(pressure: Tensor, max_force: Tensor) -> Tensor:
@@ -45,18 +45,23 @@ def energy_gradients(energy_per_atom: Tensor, crystals: Crystals) -> tuple[Tenso
     return frac, cell
 
 
-def residuals(frac_grad: Tensor, cell_grad: Tensor, crystals: Crystals) -> tuple[Tensor, Tensor]:
+def residuals(
+    frac_grad: Tensor, cell_grad: Tensor, crystals: Crystals, held: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Pressure (GPa, positive if the crystal wants to expand) and largest force (eV/Å), each [B].
 
     Args:
         frac_grad: Gradient of the energy by frac_coords, eV, [N, 3].
         cell_grad: Gradient of the energy by cell at fixed frac_coords, eV/Å, [B, 3, 3].
         crystals: Where the gradients were taken.
+        held: Atoms that must not move, [N], whose forces are not counted; None if all may.
     """
     cell = crystals.cell.detach()
     pressure = -GPA * (cell * cell_grad).sum((1, 2)) / (3 * crystals.volume.detach())
     largest = torch.zeros_like(pressure)
     forces = force_sizes(frac_grad, crystals)
+    if held is not None:
+        forces = forces.masked_fill(held, 0.0)
     largest.scatter_reduce_(0, crystals.system_idx, forces, "amax")
     return pressure, largest
 
@@ -69,12 +74,15 @@ def force_sizes(frac_grad: Tensor, crystals: Crystals) -> Tensor:
 
 
 @single_thread()
-def evaluate_residuals(predictor: Predictor, crystals: Crystals) -> tuple[Tensor, Tensor]:
+def evaluate_residuals(
+    predictor: Predictor, crystals: Crystals, held: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Pressure (GPa) and largest force (eV/Å) of each crystal, each [B].
 
     Args:
         predictor: One that gives the formation energy.
         crystals: Real crystals.
+        held: Atoms that must not move, [N], whose forces are not counted; None if all may.
     """
     parts = []
     for systems in chunk_systems(crystals.counts, ATOMS_PER_CHUNK):
@@ -82,5 +90,6 @@ def evaluate_residuals(predictor: Predictor, crystals: Crystals) -> tuple[Tensor
         part.frac_coords.requires_grad_()
         part.cell.requires_grad_()
         energy = predictor(part, neighbor_list(part, predictor.cutoff))[ENERGY]
-        parts.append(residuals(*energy_gradients(energy, part), part))
+        own = None if held is None else held[torch.isin(crystals.system_idx, systems)]
+        parts.append(residuals(*energy_gradients(energy, part), part, own))
     return torch.cat([p for p, _ in parts]), torch.cat([f for _, f in parts])

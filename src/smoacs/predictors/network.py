@@ -29,12 +29,13 @@ from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, 
 if TYPE_CHECKING:
     from smoacs.crystals import Crystals, NeighborList
 
-REPULSION_ONSET = 0.62
-"""Atoms closer than this share of the sum of their covalent radii repel (no relaxed crystal has
-such a pair), whatever the network says."""
+REPULSION_ONSET = 0.68
+"""Atoms closer than this share of the sum of their covalent radii repel (1 in 600 relaxed crystals
+has such a pair), whatever the network says."""
 
-REPULSION_STRENGTH = 100.0
-"""eV, times (onset - ratio)² for each pair."""
+REPULSION_STRENGTH = 140.0
+"""eV, times (onset - ratio)² for each pair. The built-in weights were trained with 100 eV from 0.62
+on; the higher wall keeps crushed crystals above the potential that labelled them."""
 
 
 def power_of_ten(exponent: Tensor, limit: float) -> Tensor:
