@@ -118,7 +118,7 @@ def design(
         bool | None,
         typer.Option(
             "--at-rest/--no-at-rest",
-            help="Only crystals at a minimum of the predicted energy [if at most ten atoms].",
+            help="Only crystals at a minimum of the predicted energy [yes].",
         ),
     ] = None,
     conservative: Conservative = None,

@@ -56,7 +56,7 @@ def save_toy_weights(path, *, properties=("band_gap", "formation_energy"), membe
         properties=dict.fromkeys(properties, "eV") | {"formation_energy": "eV/atom"}
         if "formation_energy" in properties
         else dict.fromkeys(properties, "eV"),
-        elements=tuple(GAPS),
+        elements=tuple(ELEMENTS[:83]),  # of those without a gap above it says 0
         training_data=("made up",),
     )
     save_weights(path, network, header, torch.tensor([], dtype=torch.int64))
@@ -77,6 +77,7 @@ def config(weights):
         seed=3,
         predictor=str(weights),
         device="cpu",
+        elements=tuple(GAPS),
     )
 
 

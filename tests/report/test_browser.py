@@ -166,7 +166,7 @@ def test_an_element_of_the_periodic_table_finds_its_candidates(page):
 
 def test_a_selected_row_shows_its_crystal_and_all_that_is_known(page, evil):
     first = page.locator("#details").inner_text()
-    assert "dft band gap" in first
+    assert "DFT band gap" in first
     assert "3.250 eV" in first
     assert evil in first
     assert "± 0.100 eV" in first

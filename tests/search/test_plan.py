@@ -8,7 +8,12 @@ import pytest
 from smoacs.errors import InputError
 from smoacs.predictors import CombinedPredictor, ToleranceFactor
 from smoacs.search import DesignConfig, run_search
-from smoacs.search.plan import Cost, plan_search, rest_by_default, with_rest_decided
+from smoacs.search.plan import (
+    Cost,
+    plan_search,
+    rest_by_default,
+    with_rest_decided,
+)
 from smoacs.targets import Target
 from smoacs.templates import build_template
 from toys import Bowl, PairEnergy
@@ -25,18 +30,11 @@ def test_defaults():
     assert config().at_rest is None
 
 
-@pytest.mark.parametrize("name", ["perovskite", "rutile", "wurtzite", "half-heusler"])
-def test_small_cells_rest(name):
+@pytest.mark.parametrize("name", ["perovskite", "rutile", "wurtzite", "half-heusler", "garnet"])
+def test_designs_rest(name):
     assert rest_by_default(build_template(name), WITH_ENERGY, "default")
     assert not rest_by_default(build_template(name), WITH_ENERGY, "paper")
     assert not rest_by_default(build_template(name), Bowl(), "default")
-
-
-@pytest.mark.parametrize(
-    "template", [build_template("spinel"), build_template("perovskite", repeat=2)]
-)
-def test_large_cells_do_not(template):
-    assert not rest_by_default(template, WITH_ENERGY, "default")
 
 
 def test_lattices_that_were_chosen_do_not():
@@ -47,11 +45,12 @@ def test_lattices_that_were_chosen_do_not():
 
 
 def test_what_was_asked_for_stays():
-    small, large = build_template("perovskite"), build_template("spinel")
+    free = build_template("perovskite")
+    held = config(lattice={"a": (3.9, 4.0)}).resolved_template()
     for asked in (True, False):
-        assert with_rest_decided(config(at_rest=asked), [small, large], Bowl()).at_rest is asked
-    assert with_rest_decided(config(), [small, small], WITH_ENERGY).at_rest is True
-    assert with_rest_decided(config(), [small, large], WITH_ENERGY).at_rest is False
+        assert with_rest_decided(config(at_rest=asked), [free, held], Bowl()).at_rest is asked
+    assert with_rest_decided(config(), [free, free], WITH_ENERGY).at_rest is True
+    assert with_rest_decided(config(), [free, held], WITH_ENERGY).at_rest is False
 
 
 def test_a_result_says_what_was_decided():

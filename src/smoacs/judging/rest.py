@@ -13,13 +13,17 @@ from smoacs.predictors import Predictor, evaluate_residuals, is_at_rest
 
 
 def evaluate_rest(
-    structures: Sequence[Structure], predictor: Predictor
+    structures: Sequence[Structure],
+    predictor: Predictor,
+    held: Sequence[NDArray[np.bool_]] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Evaluate what still acts on each of B structures, in batches.
 
     Args:
         structures: In any order, of any sizes.
         predictor: One that gives the formation energy.
+        held: Of each structure the atoms that were asked not to move, [N]; None if all may. The
+            forces on them are not counted: they are what holds them.
 
     Returns:
         `pressure` (GPa; positive if the crystal wants to expand) and `max_force` (eV/Å), each
@@ -29,7 +33,11 @@ def evaluate_rest(
     usable = usable_structures(structures, predictor)
     if usable:
         crystals = Crystals.from_structures([structures[index] for index in usable])
-        for name, values in zip(table, evaluate_residuals(predictor, crystals), strict=True):
+        still = None
+        if held is not None:
+            still = torch.as_tensor(np.concatenate([held[index] for index in usable]))
+        found = evaluate_residuals(predictor, crystals, still)
+        for name, values in zip(table, found, strict=True):
             table[name][usable] = values.double().cpu().numpy()
     return table
 

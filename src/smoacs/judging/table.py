@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from smoacs.chemistry import OxidationTable
@@ -53,7 +54,8 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         template: The kind of crystal to be kept, or one for each structure.
         known_formulas: Whether a reduced formula is already known; adds the column `novel`.
         must_rest: Whether a crystal only succeeds at rest: no more than 3 GPa of pressure and
-            0.1 eV/Å of force on the predictor's own energy. Adds the column `at_rest`.
+            0.1 eV/Å of force on the predictor's own energy, on atoms that the rules let move. Adds
+            the column `at_rest`.
         conservative: Every target must hold for the value plus and minus this many standard
             deviations, for properties that come with a spread.
         table_of_states: Oxidation numbers by element; None is the common table.
@@ -85,6 +87,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         match_template(structure, kind) if kind is not None and ok else None
         for structure, kind, ok in zip(structures, kinds, solid, strict=True)
     ]
+    broken, held = _ruled(structures, rules, matches)
     values = evaluate_structures(structures, predictor, matches=matches)
     verdicts = {f"{name}_met": met for name, met in _met(targets, values, conservative).items()}
     verdicts["neutral"] = np.array([is_neutral(s, table_of_states) for s in structures], dtype=bool)
@@ -97,11 +100,10 @@ def judge(  # noqa: PLR0913  (a part of the question each)
             dtype=bool,
         )
     if ENERGY in predictor.properties:
-        residuals = evaluate_rest(structures, predictor)
+        residuals = evaluate_rest(structures, predictor, held)
         values |= residuals
         if must_rest:
             verdicts["at_rest"] = at_rest(residuals)
-    broken = _broken(structures, rules, matches)
     if broken is not None:
         verdicts["rules"] = np.array([not text for text in broken], dtype=bool)
     success = np.array(solid, dtype=bool)
@@ -135,26 +137,29 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     return table
 
 
-def _broken(
+def _ruled(
     structures: Sequence[Structure],
     rules: RuleCheck | Sequence[RuleCheck] | None,
     matches: Sequence[Match | None],
-) -> list[str] | None:
-    """What each structure breaks, empty if nothing; None if there are no rules.
+) -> tuple[list[str] | None, list[NDArray[np.bool_]] | None]:
+    """What each structure breaks, empty if nothing, and its atoms that must not move.
 
-    Atoms are taken to be in the order of the template's sites or, if that breaks a rule, as they
-    match them.
+    Both are None if there are no rules. Atoms are taken to be in the order of the template's sites
+    or, if that breaks a rule, as they match them.
     """
     if rules is None:
-        return None
+        return None, None
     checks = [rules] * len(structures) if isinstance(rules, RuleCheck) else rules
-    texts = []
+    texts, held = [], []
     for structure, check, match in zip(structures, checks, matches, strict=True):
-        text = check.broken(structure)
-        if text and match is not None and not check.broken(structure, match.order.tolist()):
-            text = ""
+        text, order = check.broken(structure), None
+        if text and match is not None:
+            matched = match.order.tolist()
+            if not check.broken(structure, matched):
+                text, order = "", matched
         texts.append(text)
-    return texts
+        held.append(check.held(len(structure), order))
+    return texts, held
 
 
 def first_successes(table: pd.DataFrame) -> "pd.Series[bool]":

@@ -110,7 +110,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
         pareto: Whether candidates spread along the front of targets to maximise or minimise; None
             if there are two or more.
         at_rest: Whether lattice and coordinates must be at a minimum of the predicted energy; None
-            if so in cells of at most ten atoms and with a predictor that knows the energy.
+            if so with a predictor that knows the energy and a lattice that is free.
         conservative: Standard deviations of the prediction by which every target must hold on
             the worse side; 0 takes the predictions as they are.
         predictor: A name, a weights file, or an object in memory; the built-in one if None.

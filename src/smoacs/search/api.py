@@ -19,6 +19,7 @@ from smoacs.search.decoration_rules import decoration_rule
 from smoacs.search.exhaustive import Exhaustive, wanted_properties
 from smoacs.search.finish import finish
 from smoacs.search.geometry_guard import GeometryGuard
+from smoacs.search.held import held_sites
 from smoacs.search.moves import Moves, with_variants
 from smoacs.search.objective import Objective
 from smoacs.search.pareto import front_of
@@ -164,6 +165,7 @@ def _search_template(
         at_rest=bool(config.at_rest),
         conservative=config.conservative,
         front=front,
+        held=held_sites(template),
     ) as objective:
         anneal(
             soft,
@@ -243,6 +245,7 @@ def _search_exhaustively(
         wanted_properties(targets, predictor, config.conservative),
         device=resolve_device(config.device),
         batch_size=config.batch_size,
+        held=held_sites(space.template),
     ) as evaluator:
         search = Exhaustive(
             space,

@@ -98,7 +98,7 @@ class DesignConfig(ChemicalSettings):
         default=None,
         strict=True,
         description="true or false (whether lattice and coordinates must be at an energy minimum; "
-        "left out, they must in cells of at most ten atoms if the predictor knows the energy)",
+        "left out, they must if the predictor knows the energy and the lattice is free)",
     )
     conservative: float = Field(
         default=0.0,

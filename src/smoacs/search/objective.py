@@ -26,6 +26,7 @@ from smoacs.predictors import (
     residuals,
 )
 from smoacs.predictors.threads import single_thread
+from smoacs.search.held import without_held
 from smoacs.search.pareto import Front
 from smoacs.targets import Target
 
@@ -116,6 +117,7 @@ class Objective:
         at_rest: bool = False,
         conservative: float = 0.0,
         front: Front | None = None,
+        held: Tensor | None = None,
     ) -> None:
         """Take what evaluates the crystals.
 
@@ -128,7 +130,9 @@ class Objective:
             conservative: Standard deviations by which values may be off, to the worse side.
             front: Scalarises the targets to maximise or minimise, for each candidate its own way;
                 None adds their losses like any other.
+            held: Sites of every crystal that must not move, [n]; at rest, no force acts on them.
         """
+        self.held = held
         self.conservative = conservative
         self.front = front
         self.at_rest = at_rest
@@ -296,6 +300,7 @@ class Objective:
         pressure = force = None
         if self.at_rest:
             frac_grad, cell_grad = energy_gradients(out[ENERGY], part)
+            frac_grad = without_held(frac_grad, self.held)
             pressure, force = residuals(frac_grad, cell_grad, part)
             # Atoms on symmetric sites feel rounding errors only; these must not seed distortions.
             felt = force_sizes(frac_grad, part) > NEGLIGIBLE_FORCE

@@ -17,10 +17,6 @@ from smoacs.search.survey import LIMIT, MOST_COPIES, Space, cheap_parts, survey
 from smoacs.targets import Target
 from smoacs.templates import Template
 
-MOST_RESTING_SITES = 10
-"""Sites of the largest templates whose designs rest unless asked otherwise: in larger cells the
-search by gradients finds few that do."""
-
 HELD = 1.2
 """A lattice length whose bounds are closer than this factor was chosen, not left to the energy."""
 
@@ -122,8 +118,8 @@ def _fitting(
 def rest_by_default(template: Template, predictor: Predictor, preset: str) -> bool:
     """Whether designs on a template are to be at rest where nobody says.
 
-    They are where the predictor knows the energy, the lattice is free to follow it, and the search
-    is known to find them; the preset of the paper never asks for it.
+    They are where the predictor knows the energy and the lattice is free to follow it; the preset
+    of the paper never asks for it.
 
     Args:
         template: Restricted to what was asked for.
@@ -134,7 +130,6 @@ def rest_by_default(template: Template, predictor: Predictor, preset: str) -> bo
     return (
         preset != "paper"
         and ENERGY in predictor.properties
-        and template.n_sites <= MOST_RESTING_SITES
         and bool((high >= HELD * low).all())
     )
 

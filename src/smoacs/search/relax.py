@@ -27,6 +27,7 @@ from smoacs.predictors import (
     residuals,
 )
 from smoacs.predictors.threads import single_thread
+from smoacs.search.held import without_held
 from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU, NEGLIGIBLE_FORCE
 from smoacs.search.site_symmetry import SiteSymmetry
 
@@ -112,6 +113,7 @@ class Evaluator:
         *,
         device: torch.device,
         batch_size: int | None = None,
+        held: Tensor | None = None,
     ) -> None:
         """Take what evaluates the crystals.
 
@@ -120,7 +122,9 @@ class Evaluator:
             properties: Those to keep.
             device: Where the crystals are.
             batch_size: How many crystals a chunk may hold at most.
+            held: Sites of every crystal that must not move, [n]: no force acts on them.
         """
+        self.held = held
         self.predictor = predictor
         self.device = device
         self.properties = tuple(properties)
@@ -185,6 +189,7 @@ class Evaluator:
         part.cell.requires_grad_()
         out, found = self._predict(part)
         frac_grad, cell_grad = energy_gradients(out[ENERGY], part)
+        frac_grad = without_held(frac_grad, self.held)
         pressure, force = residuals(frac_grad, cell_grad, part)
         finite = found.finite & pressure.isfinite() & force.isfinite()
         return Slopes(found.properties, finite, frac_grad, cell_grad, pressure, force)

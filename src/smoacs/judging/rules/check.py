@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from smoacs.errors import InputError
@@ -10,6 +12,7 @@ from smoacs.judging.rules.charges import charge_complaints
 from smoacs.judging.rules.elements import count_complaints, element_complaints
 from smoacs.judging.rules.geometry import (
     distance_complaints,
+    held_sites,
     ideal,
     lattice_complaints,
     position_complaints,
@@ -36,6 +39,7 @@ class RuleCheck:
             if rules.symmetry != "free":
                 raise InputError(f"symmetry = {rules.symmetry} is a template's: name it, too")
             self._ideal = None
+            self._held: list[int] = []
             return
         for setting, key in rules.site_keys():
             try:
@@ -49,6 +53,7 @@ class RuleCheck:
             template.site_labels,
             symmetric=rules.symmetry != "free",
         )
+        self._held = held_sites(rules, self._ideal)
 
     def broken(self, structure: Structure, order: Sequence[int] | None = None) -> str:
         """Say which rule a crystal breaks first, and how; empty if it obeys them all.
@@ -64,6 +69,19 @@ class RuleCheck:
         if order is not None:
             structure = Structure.from_sites([structure[int(atom)] for atom in order])
         return next(self._complaints(structure), "")
+
+    def held(self, n_atoms: int, order: Sequence[int] | None = None) -> NDArray[np.bool_]:
+        """Which atoms of a crystal the rules hold at their sites, [N].
+
+        Args:
+            n_atoms: How many there are; with another number than the template's none is held.
+            order: As for `broken`.
+        """
+        held = np.zeros(n_atoms, dtype=bool)
+        if self._ideal is not None and n_atoms == len(self._ideal.labels):
+            atoms = np.arange(n_atoms) if order is None else np.asarray(order, dtype=np.intp)
+            held[atoms[self._held]] = True
+        return held
 
     def _complaints(self, structure: Structure) -> Iterator[str]:
         states = charges(structure)
