@@ -127,11 +127,7 @@ def rest_by_default(template: Template, predictor: Predictor, preset: str) -> bo
         preset: "default" or "paper".
     """
     low, high = template.length_bounds
-    return (
-        preset != "paper"
-        and ENERGY in predictor.properties
-        and bool((high >= HELD * low).all())
-    )
+    return preset != "paper" and ENERGY in predictor.properties and bool((high >= HELD * low).all())
 
 
 def with_rest_decided(

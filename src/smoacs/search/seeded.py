@@ -1,6 +1,7 @@
 """A search over several seeds: each has its own template and candidates, searched in turn."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import pandas as pd
 import torch
 from pymatgen.core import Lattice, Species, Structure
 
-from smoacs.search.crystal_rows import composition_keys
+from smoacs.chemistry import N_ELEMENTS
+from smoacs.search.crystal_rows import composition_key
 from smoacs.search.plan import joined_report
 from smoacs.search.progress import ProgressCallback, ProgressEvent
 from smoacs.search.state import Keeper, State
@@ -41,7 +43,8 @@ def search_seeds(
 ) -> "DesignResult":
     """Deal the candidates over the seeds, candidate i to seed i modulo their number, and search.
 
-    Candidates at rest without a success are searched again, on seeds that have some.
+    Candidates at rest without a success are searched again, on seeds that have some. No formula
+    succeeds twice.
 
     Args:
         config: What is wanted; `n` candidates in all.
@@ -67,8 +70,9 @@ def search_seeds(
             continue
         own = None if keeper is None else _PartKeeper(keeper, number, done, last)
         told = (_shifted(progress, parts, number), own)
-        taken = _compositions(part.template, parts, results)
-        results.append(search(part.config, found.templates[part.template], told, taken=taken))
+        template = found.templates[part.template]
+        taken = _compositions(template.n_sites, results)
+        results.append(search(part.config, template, told, taken=taken))
         if results[-1].interrupted:
             break
         done.append(_packed(results[-1]))
@@ -142,20 +146,21 @@ def _owners(parts: list[_Part]) -> dict[int, tuple[int, int]]:
     return owner
 
 
-def _compositions(
-    template: int, parts: list[_Part], results: "list[DesignResult]"
-) -> frozenset[str]:
-    """Keys of the successes' compositions that earlier parts have found on a template."""
+def _compositions(n_sites: int, results: "list[DesignResult]") -> frozenset[str]:
+    """Keys, in a template of so many sites, of the compositions that have a success already.
+
+    The same formula on another seed is no other design to whoever asks for distinct ones.
+    """
     keys: set[str] = set()
-    for part, result in zip(parts, results, strict=False):
-        if part.template != template or not any(result.met):
-            continue
-        rows = [
-            [site.specie.Z - 1 for site in structure]
-            for structure, met in zip(result.structures, result.met, strict=True)
-            if met
-        ]
-        keys.update(composition_keys(torch.tensor(rows)))
+    for result in results:
+        for structure, met in zip(result.structures, result.met, strict=False):
+            counts = [0] * N_ELEMENTS
+            for site in structure:
+                counts[site.specie.Z - 1] += 1
+            times, rest = divmod(n_sites * math.gcd(*counts), len(structure))
+            if met and rest == 0:
+                divisor = math.gcd(*counts)
+                keys.add(composition_key([count // divisor * times for count in counts]))
     return frozenset(keys)
 
 
