@@ -6,6 +6,7 @@ import io
 import json
 
 import ase.io
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -137,3 +138,15 @@ def test_a_run_without_any_usable_structure_is_saved(result, table, tmp_path):
     )
     assert sorted(path.name for path in run.iterdir()) == FILES
     assert json.loads((run / "summary.json").read_text())["non_finite"] == 5
+
+
+def test_an_exhaustive_run_draws_what_there_is(tmp_path, result, table):
+    everything = pd.DataFrame(
+        {"band_gap": [0.0, 2.4, 2.6, np.nan], "met": [False, True, False, False]}
+    )
+    folder = save_run(
+        dataclasses.replace(result, decorations=everything), table, tmp_path / "all", force=False
+    )
+    assert (folder / "decorations.png").read_bytes().startswith(b"\x89PNG")
+    assert not (folder / "history.png").exists()
+    assert len(pd.read_csv(folder / "decorations.csv")) == 4

@@ -148,12 +148,14 @@ def _facts(summary: Mapping[str, Any], values: Mapping[str, list[Cell]]) -> list
         "value": f"{confirmed} of {len(calculated)}",
         "label": "calculated designs are confirmed by DFT",
     }
+    steps = summary["steps"]
+    search = f"{steps} steps" if steps > 1 else "the search"
     return [
         {"value": f"{good / n:.1%}" if n else "–", "label": f"succeed: {good} of {n} candidates"},
         {"value": str(distinct), "label": "distinct formulas among them"},
         *([truth] if calculated else []),
         {"value": f"{summary['predictor_calls']:,}", "label": "predictor calls"},
-        {"value": f"{seconds:.0f} s", "label": f"for {summary['steps']} steps and the judging"},
+        {"value": f"{seconds:.0f} s", "label": f"for {search} and the judging"},
     ]
 
 

@@ -22,6 +22,7 @@ RUN_FILES = frozenset(
         CHECKS_FOLDER,
         "config.toml",
         "decorations.csv",
+        "decorations.png",
         "designs.db",
         "history.parquet",
         "history.png",

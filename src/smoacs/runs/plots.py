@@ -1,6 +1,7 @@
 """Pictures of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -30,18 +31,63 @@ def plot_history(history: pd.DataFrame, targets: Sequence[Target], path: Path) -
         targets: Those whose property is no column of the history are left out.
         path: The PNG file.
     """
-    names = [name for name in dict.fromkeys(t.property for t in targets) if name in history]
+    with _page(history, targets, path, shared=True) as panels:
+        for panel, name, wanted in panels:
+            _draw(panel, history, wanted, name)
+        if panels:
+            panels[-1][0].set_xlabel("step")
+
+
+def plot_decorations(decorations: pd.DataFrame, targets: Sequence[Target], path: Path) -> None:
+    """Draw what there is: each property with a target over all decorations, and over successes.
+
+    Args:
+        decorations: A row for each that was relaxed: the properties, and `met`.
+        targets: Those whose property is no column are left out.
+        path: The PNG file.
+    """
+    met = decorations["met"].astype(bool)
+    with _page(decorations, targets, path, shared=False) as panels:
+        for panel, name, wanted in panels:
+            values = decorations[name][np.isfinite(decorations[name])]
+            bins = np.histogram_bin_edges(values, bins=60).tolist()
+            panel.hist(values, bins=bins, color=_LINE, alpha=0.3, label="all compositions")
+            panel.hist(values[met], bins=bins, color=_LINE, label="all criteria met")
+            panel.set_yscale("log")
+            panel.set_ylim(bottom=0.7)
+            panel.set_ylabel("crystals")
+            panel.set_xlabel(_name_and_unit(name))
+            left, right = panel.get_xlim()
+            for target in wanted:
+                if not target.direction:
+                    low, high = max(target.low, left), min(target.high, right)
+                    panel.axvspan(
+                        low, high, color=_WINDOW, alpha=0.2, lw=0, zorder=0, label="wanted"
+                    )
+            panel.set_xlim(left, right)
+
+
+@contextmanager
+def _page(
+    table: pd.DataFrame, targets: Sequence[Target], path: Path, *, shared: bool
+) -> Iterator[list[tuple[Axes, str, list[Target]]]]:
+    """A figure with a panel for each property with a target, written in the end."""
+    names = [name for name in dict.fromkeys(t.property for t in targets) if name in table]
     rows = max(1, len(names))
     with mpl.rc_context({"font.size": 9, "axes.titlesize": 9}):
         figure = Figure(figsize=(_WIDTH, _PANEL_HEIGHT * rows + 0.6), layout="constrained")
-        panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-        for panel, name in zip(panels, names, strict=False):
-            _draw(panel, history, [t for t in targets if t.property == name], name)
-        panels[-1].set_xlabel("step")
+        axes = figure.subplots(rows, 1, sharex=shared, squeeze=False)[:, 0]
+        panels = []
+        for panel, name in zip(axes, names, strict=False):
+            wanted = [t for t in targets if t.property == name]
+            panels.append((panel, name, wanted))
+            panel.set_title("; ".join(str(t).replace("<=", "≤").replace(">=", "≥") for t in wanted))
+            panel.spines[["top", "right"]].set_visible(False)
+        yield panels
         figure.align_ylabels()
         handles = {
             label: handle
-            for panel in panels
+            for panel in axes
             for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
         }
         figure.legend(
@@ -78,12 +124,14 @@ def _draw(panel: Axes, history: pd.DataFrame, targets: Sequence[Target], name: s
                 zorder=0,
                 label="wanted",
             )
+    panel.set_ylabel(_name_and_unit(name))
+
+
+def _name_and_unit(name: str) -> str:
     info = PROPERTIES.get(name)
     label = info.label if info else name.replace("_", " ")
     unit = info.unit.replace("^3", "³") if info and info.unit != "1" else ""
-    panel.set_ylabel(f"{label} ({unit})" if unit else label)
-    panel.set_title("; ".join(str(t).replace("<=", "≤").replace(">=", "≥") for t in targets))
-    panel.spines[["top", "right"]].set_visible(False)
+    return f"{label} ({unit})" if unit else label
 
 
 def _limits(bands: pd.DataFrame, targets: Sequence[Target]) -> tuple[float, float]:

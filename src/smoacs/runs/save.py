@@ -7,7 +7,7 @@ import pandas as pd
 from smoacs.runs.database import run_key, write_designs_db
 from smoacs.runs.directory import run_directory
 from smoacs.runs.page import write_first_report
-from smoacs.runs.plots import plot_history
+from smoacs.runs.plots import plot_decorations, plot_history
 from smoacs.runs.structures import write_structures
 from smoacs.runs.tables import csv_text, json_text, rank_table, summarise
 from smoacs.search import DesignResult
@@ -49,7 +49,9 @@ def save_run(result: DesignResult, table: pd.DataFrame, out: str | Path, *, forc
         if result.decorations is not None:
             everything = csv_text(result.decorations)
             (folder / "decorations.csv").write_text(everything, encoding="utf-8")
+            plot_decorations(result.decorations, targets, folder / "decorations.png")
+        else:
+            plot_history(result.history, targets, folder / "history.png")
         result.history.to_parquet(folder / "history.parquet", index=False)
-        plot_history(result.history, targets, folder / "history.png")
         write_first_report(folder)
     return Path(out).resolve()

@@ -28,8 +28,8 @@ def rank_table(
     """Sort the judge's table best first and number the rows.
 
     Successes come first, those on the front of conflicting targets before others; structures that
-    are not finite come last. Rows that meet more criteria come first, then those with less loss;
-    ties keep their order.
+    are not finite come last. Rows that meet more criteria come first, then those with less loss,
+    then those nearer to the hull, if that is predicted; ties keep their order.
 
     Args:
         table: The judge's table, a row for each candidate.
@@ -57,6 +57,7 @@ def rank_table(
             "broken": ~np.isfinite(table["min_distance"]),
             "missed": -table[criteria(table)].sum(axis=1),
             "loss": np.nan_to_num(loss, nan=np.inf, posinf=np.inf, neginf=np.inf),
+            "above_hull": table.get("energy_above_hull", 0.0),
         },
         index=table.index,
     )
