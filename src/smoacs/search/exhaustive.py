@@ -85,7 +85,7 @@ class Found:
         if self.distinct >= n:
             return ""
         found = f"{self.distinct:,} distinct" if self.distinct else "no"
-        return f"the whole space holds {found} successes, where {n:,} were asked for"
+        return f"all were gone through and {found} successes found, where {n:,} were asked for"
 
 
 @dataclass(frozen=True)
