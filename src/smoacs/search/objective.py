@@ -1,14 +1,11 @@
 """Properties, losses and gradients of a batch of candidates, in chunks, on all cores."""
 
 import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -25,7 +22,7 @@ from smoacs.predictors import (
     force_sizes,
     residuals,
 )
-from smoacs.predictors.threads import single_thread
+from smoacs.predictors.threads import Workers
 from smoacs.search.held import without_held
 from smoacs.search.pareto import Front
 from smoacs.targets import Target
@@ -101,12 +98,8 @@ class Slopes:
     radii: dict[str, Tensor]
 
 
-class Objective:
-    """Evaluates candidates against the targets; a context manager that owns worker threads.
-
-    Chunks of crystals run in parallel threads with one core each: these networks are too small for
-    the threads inside torch to pay off.
-    """
+class Objective(Workers):
+    """Evaluates candidates against the targets, in chunks on all cores; a context manager."""
 
     def __init__(
         self,
@@ -132,6 +125,7 @@ class Objective:
                 None adds their losses like any other.
             held: Sites of every crystal that must not move, [n]; at rest, no force acts on them.
         """
+        super().__init__()
         self.held = held
         self.conservative = conservative
         self.front = front
@@ -142,24 +136,6 @@ class Objective:
         self.predictor_calls = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._memory_limit: int | None = None
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self._pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-
-    def __enter__(self) -> Self:
-        """Keep torch to one thread per worker while the objective is open."""
-        self._one_thread = single_thread()
-        self._one_thread.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the workers and give torch its threads back."""
-        self._pool.shutdown(cancel_futures=True)
-        self._one_thread.__exit__(kind, error, trace)
 
     def __call__(
         self,
@@ -225,7 +201,7 @@ class Objective:
         """Evaluate chunk by chunk; None if memory ran out, and the next try has smaller chunks."""
         chunks = chunk_systems(crystals.counts, self._atoms_per_chunk(crystals))
         try:
-            return list(self._pool.map(lambda c: evaluate(_leaves(crystals.select(c)), c), chunks))
+            return self.map(lambda c: evaluate(_leaves(crystals.select(c)), c), chunks)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

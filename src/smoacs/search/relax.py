@@ -7,12 +7,9 @@ displacements are averaged over the symmetries that the decorated template has, 
 breaks them.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -26,7 +23,7 @@ from smoacs.predictors import (
     energy_gradients,
     residuals,
 )
-from smoacs.predictors.threads import single_thread
+from smoacs.predictors.threads import Workers
 from smoacs.search.held import without_held
 from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU, NEGLIGIBLE_FORCE
 from smoacs.search.site_symmetry import SiteSymmetry
@@ -100,7 +97,7 @@ Observer = Callable[[int, Tensor, Prediction], Tensor]
 says of them. Returns which of them need not be followed any further, [b]."""
 
 
-class Evaluator:
+class Evaluator(Workers):
     """Evaluates crystals in chunks on all cores, and counts; a context manager.
 
     Unlike the `Objective` of the gradient search it takes no gradient by species.
@@ -124,30 +121,13 @@ class Evaluator:
             batch_size: How many crystals a chunk may hold at most.
             held: Sites of every crystal that must not move, [n]: no force acts on them.
         """
+        super().__init__()
         self.held = held
         self.predictor = predictor
         self.device = device
         self.properties = tuple(properties)
         self.batch_size = batch_size
         self.calls = 0
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self._pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-
-    def __enter__(self) -> Self:
-        """Keep torch to one thread per worker."""
-        self._one_thread = single_thread()
-        self._one_thread.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop the workers and give torch its threads back."""
-        self._pool.shutdown(cancel_futures=True)
-        self._one_thread.__exit__(kind, error, trace)
 
     def values(self, crystals: Crystals) -> Prediction:
         """Evaluate real crystals, each one call."""
@@ -172,7 +152,7 @@ class Evaluator:
             limit = min(limit, self.batch_size * int(crystals.counts.max()))
         chunks = chunk_systems(crystals.counts, limit)
         self.calls += crystals.n_systems
-        return list(self._pool.map(lambda chunk: evaluate(crystals.select(chunk)), chunks))
+        return self.map(lambda chunk: evaluate(crystals.select(chunk)), chunks)
 
     def _predict(self, part: Crystals) -> tuple[dict[str, Tensor], Prediction]:
         out = self.predictor(part, neighbor_list(part, self.predictor.cutoff))
