@@ -25,7 +25,8 @@ from smoacs.predictors import (
 )
 from smoacs.predictors.threads import Workers
 from smoacs.search.held import without_held
-from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU, NEGLIGIBLE_FORCE
+from smoacs.search.motion import LATTICE, SPRING, Motion, typical_compliance
+from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU
 from smoacs.search.site_symmetry import SiteSymmetry
 
 STEPS = 30
@@ -37,27 +38,6 @@ still depended on where the relaxation began, by up to 0.2 eV."""
 
 SMALL_FORCE = 0.03
 """eV/Å on any atom; likewise."""
-
-BULK_MODULUS = 100.0
-"""GPa, of the solid that the inverse Hessian starts from."""
-
-SHEAR_MODULUS = 40.0
-"""GPa; likewise."""
-
-SPRING = 8.0
-"""eV/Å², on each atom; likewise."""
-
-MAX_STRAIN = 0.06
-"""Largest change of a length (relative) or an angle (radians) in one step."""
-
-MAX_MOVE = 0.15
-"""Å, of an atom in one step."""
-
-LATTICE = 6
-"""Variables of a lattice: three lengths, three angles."""
-
-_PAIRS = ((1, 2), (0, 2), (0, 1))
-"""Axes that each angle lies between."""
 
 
 @dataclass(frozen=True)
@@ -194,9 +174,10 @@ class Relaxation:
         """Take B crystals: their geometry (moved in place) and chemistry, [B] and [B·n]."""
         self._soft = soft
         self._chemistry = combination, elements
-        self._symmetry = symmetry
         b = soft.space.n_systems
-        self._weights = symmetry.kept_by(elements.view(b, -1))
+        self._everyone = torch.arange(b, device=elements.device)
+        self._motion = Motion(soft, symmetry)
+        self._motion.decorate(self._everyone, elements.view(b, -1))
         size = LATTICE + 3 * (len(elements) // b)
         self._hessian = torch.zeros(b, size, size).to(soft.lengths.detach())  # the inverse
         self._gradient = torch.full_like(self._hessian[:, 0], torch.nan)
@@ -205,11 +186,7 @@ class Relaxation:
 
     def symmetrise(self) -> None:
         """Average cells and displacements of all crystals over the symmetries that they have."""
-        soft, everyone = self._soft, torch.arange(len(self.given_up), device=self.given_up.device)
-        with torch.no_grad():
-            lengths, angles = (p.double() for p in soft.cell_parameters())
-            shift = soft.displacements.view(len(everyone), -1, 3).clone()
-            self._place(everyone, lengths, angles, shift)
+        self._motion.symmetrise(self._everyone)
 
     def run(
         self, evaluate: Evaluator, observer: Observer | None = None
@@ -235,7 +212,12 @@ class Relaxation:
                 values[name][moving] = value.to(nan)
             finite[moving] = found.finite
             pressure[moving], force[moving] = found.pressure.to(nan), found.max_force.to(nan)
-            gradient = self._gradients(moving, part, found)
+            gradient = self._motion.gradients(
+                moving,
+                part,
+                frac_grad=found.frac_grad,
+                cell_grad=found.cell_grad.where(found.finite[:, None, None], 0.0),
+            )
             volume = part.volume.detach()
             strained = GPA * gradient[:, :LATTICE].abs().amax(1) / volume > SMALL_PRESSURE
             restless = found.finite & (strained | (found.max_force > SMALL_FORCE))
@@ -247,23 +229,8 @@ class Relaxation:
                 break
             moving = moving[restless]
             move = self._newton_step(moving, gradient[restless], volume[restless])
-            self._step[moving] = self._apply(moving, move, part.cell.detach()[restless])
+            self._step[moving] = self._motion.apply(moving, move, part.cell.detach()[restless])
         return values, finite, pressure, force
-
-    def _gradients(self, moving: Tensor, part: Crystals, found: Slopes) -> Tensor:
-        """Gradient of the energy by the variables of the `moving` crystals, eV, [b, 6 + 3n]."""
-        soft = self._soft
-        for leaf in (soft.lengths, soft.angles):
-            leaf.grad = None
-        part.cell.backward(found.cell_grad.where(found.finite[:, None, None], 0.0))
-        by_length = soft.lengths.detach()[moving] * _grad(soft.lengths)[moving]
-        span = _angle_span(soft, moving)
-        by_angle = torch.where(span > 0, _grad(soft.angles)[moving] / span.clamp(min=1e-6), 0.0)
-        inverse = torch.linalg.inv(part.cell.detach())
-        forces = torch.einsum("bij,bnj->bni", inverse, found.frac_grad.view(len(moving), -1, 3))
-        # Atoms on symmetric sites feel rounding errors only.
-        forces = forces * (forces.norm(dim=2, keepdim=True) > NEGLIGIBLE_FORCE)
-        return torch.cat([by_length, by_angle, forces.flatten(1)], 1).nan_to_num(nan=0.0)
 
     def _newton_step(self, moving: Tensor, gradient: Tensor, volume: Tensor) -> Tensor:
         """Step of the `moving` crystals, [b, 6 + 3n], with what the last step has taught."""
@@ -277,54 +244,7 @@ class Relaxation:
         across = torch.eye(hessian.shape[1]).to(hessian) - rho * _outer(step, change)
         hessian = across @ hessian @ across.mT + rho * _outer(step, step)
         self._hessian[moving], self._gradient[moving] = hessian, gradient
-        move = -(hessian @ gradient.unsqueeze(2)).squeeze(2)
-        strain = move[:, :LATTICE].abs().amax(1) / MAX_STRAIN
-        shift = move[:, LATTICE:].view(len(moving), -1, 3).norm(dim=2).amax(1) / MAX_MOVE
-        return move / torch.maximum(strain, shift).clamp(min=1.0)[:, None]
-
-    def _apply(self, moving: Tensor, move: Tensor, cell: Tensor) -> Tensor:
-        """Move the `moving` crystals within their bounds and symmetries; return the real step."""
-        soft = self._soft
-        chosen = torch.zeros(soft.space.n_systems, dtype=torch.bool, device=moving.device)
-        chosen[moving] = True
-        sites = chosen[soft.space.system_idx]
-        shape = (len(moving), -1, 3)
-        span = _angle_span(soft, moving)
-        with torch.no_grad():
-            before = soft.lengths[moving].log(), soft.angles[moving], soft.displacements[sites]
-            lengths, angles = (p[moving].double() for p in soft.cell_parameters())
-            lengths = lengths * move[:, :3].exp()
-            angles = angles + torch.rad2deg(move[:, 3:LATTICE]) * (span > 0)
-            shift = move[:, LATTICE:].view(shape) @ torch.linalg.inv(cell)
-            self._place(moving, lengths, angles, soft.displacements[sites].view(shape) + shift)
-            moved = (soft.displacements[sites] - before[2]).view(shape) @ cell
-            lattice = soft.lengths[moving].log() - before[0], (soft.angles[moving] - before[1])
-            return torch.cat([lattice[0], lattice[1] * span, moved.flatten(1)], 1)
-
-    def _place(self, moving: Tensor, lengths: Tensor, angles: Tensor, shift: Tensor) -> None:
-        """Give crystals a cell and displacements, averaged over their symmetries, within bounds."""
-        soft, weights = self._soft, self._weights[moving]
-        metric = self._symmetry.mean_metric(_metric(lengths, angles), weights)
-        lengths, angles = _cell_parameters(metric)
-        soft.lengths[moving] = (lengths / soft.length_unit).to(soft.lengths)
-        span, low = _angle_span(soft, moving), soft.space.angle_bounds[moving, 0]
-        scaled = torch.deg2rad(angles.to(low) - low) / span.clamp(min=1e-6)
-        soft.angles[moving] = torch.where(span > 0, scaled, soft.angles[moving])
-        shift = self._symmetry.mean_displacements(shift, weights)
-        n = shift.shape[1]
-        sites = (moving[:, None] * n + torch.arange(n, device=moving.device)).flatten()
-        soft.displacements[sites] = shift.reshape(-1, 3)
-        soft.project()
-
-
-def _grad(leaf: Tensor) -> Tensor:
-    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-
-
-def _angle_span(soft: SoftCrystals, systems: Tensor) -> Tensor:
-    """Radians from the lowest to the highest of each angle, [b, 3]; 0 where frozen."""
-    low, high = soft.space.angle_bounds[systems].unbind(1)
-    return torch.deg2rad(high - low)
+        return -(hessian @ gradient.unsqueeze(2)).squeeze(2)
 
 
 def _outer(a: Tensor, b: Tensor) -> Tensor:
@@ -333,26 +253,6 @@ def _outer(a: Tensor, b: Tensor) -> Tensor:
 
 def _typical(like: Tensor, volume: Tensor) -> Tensor:
     """Inverse Hessian (1/eV; Å²/eV for displacements) of a typical solid, shaped as `like`."""
-    along = BULK_MODULUS + 4 / 3 * SHEAR_MODULUS
-    across = BULK_MODULUS - 2 / 3 * SHEAR_MODULUS
-    stiffness = torch.full((3, 3), across) + torch.eye(3) * (along - across)
-    lattice = torch.block_diag(torch.linalg.inv(stiffness), torch.eye(3) / SHEAR_MODULUS)
     inverse = (torch.eye(like.shape[1]) / SPRING).to(like).repeat(len(like), 1, 1)
-    inverse[:, :LATTICE, :LATTICE] = lattice.to(like) * (GPA / volume)[:, None, None]
+    inverse[:, :LATTICE, :LATTICE] = typical_compliance(like) / volume[:, None, None]
     return inverse
-
-
-def _metric(lengths: Tensor, angles: Tensor) -> Tensor:
-    """Metric tensors, Å², [b, 3, 3], of lattice lengths (Å) and angles (degrees), each [b, 3]."""
-    metric = torch.diag_embed(lengths**2)
-    cosines = torch.cos(torch.deg2rad(angles))
-    for k, (i, j) in enumerate(_PAIRS):
-        metric[:, i, j] = metric[:, j, i] = lengths[:, i] * lengths[:, j] * cosines[:, k]
-    return metric
-
-
-def _cell_parameters(metric: Tensor) -> tuple[Tensor, Tensor]:
-    """Lattice lengths (Å) and angles (degrees), each [b, 3], of metric tensors."""
-    lengths = metric.diagonal(dim1=1, dim2=2).sqrt()
-    cosines = [metric[:, i, j] / (lengths[:, i] * lengths[:, j]) for i, j in _PAIRS]
-    return lengths, torch.rad2deg(torch.acos(torch.stack(cosines, 1).clamp(-1.0, 1.0)))
