@@ -10,7 +10,7 @@ from smoacs.training.samples import MIN_COVALENT_RATIO, closest_ratio
 
 def test_samples_come_in_pairs_of_rest_and_deformed_copy() -> None:
     predictor = load_predictor()
-    samples = resting_samples(3, np.random.default_rng(1), predictor)
+    samples = resting_samples(3, np.random.default_rng(1), predictor, perovskite_share=1.0)
     assert len(samples) == 6
     assert all(s.kind == "resting" and s.parent == -1 for s in samples)
     assert all(closest_ratio(s.structure) > MIN_COVALENT_RATIO for s in samples)
@@ -22,3 +22,4 @@ def test_samples_come_in_pairs_of_rest_and_deformed_copy() -> None:
     ):
         assert rest.structure.composition == copy.structure.composition
         assert low < high
+        assert len(rest.structure) == 5

@@ -31,7 +31,7 @@ from smoacs.predictors import Predictor, load_predictor
 from smoacs.predictors.builtin import formula_hash
 from smoacs.training.layout import layout_row
 from smoacs.training.potential import Labels, chgnet_energies, chgnet_labels
-from smoacs.training.resting import resting_samples
+from smoacs.training.resting import PEROVSKITE_SHARE, resting_samples
 from smoacs.training.samples import Sample, make_samples, row_structure
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,7 @@ def label(
     *,
     derivatives: bool,
     rest_of: Predictor | None = None,
+    perovskite_share: float = PEROVSKITE_SHARE,
 ) -> pd.DataFrame:
     """Draw and label `n` crystals.
 
@@ -116,6 +117,7 @@ def label(
         seed: Seed of the draw.
         derivatives: Whether to label forces and stress, too.
         rest_of: Draw crystals near this predictor's rest (`smoacs.training.resting`) instead.
+        perovskite_share: Share of perovskites among those.
 
     Returns:
         A table in the training layout (see `smoacs.training.layout`).
@@ -124,7 +126,11 @@ def label(
     rows = rows.reset_index(drop=True)
     formation_labels = rows["formation_energy_per_atom"].to_numpy(dtype=float)
     above_labels = rows["energy_above_hull"].to_numpy(dtype=float)
-    samples = make_samples(rows, n, rng) if rest_of is None else resting_samples(n, rng, rest_of)
+    samples = (
+        make_samples(rows, n, rng)
+        if rest_of is None
+        else resting_samples(n, rng, rest_of, perovskite_share=perovskite_share)
+    )
     extra = rng.choice(len(rows), size=min(REFERENCE_CRYSTALS, len(rows)), replace=False)
     relaxed = sorted({s.parent for s in samples if s.parent >= 0} | set(extra.tolist()))
     structures = [row_structure(row) for row in rows.iloc[relaxed].itertuples()]
@@ -184,6 +190,12 @@ def main() -> None:
         metavar="PREDICTOR",
         help="draw crystals near this predictor's rest, two for each of -n",
     )
+    parser.add_argument(
+        "--perovskite-share",
+        type=float,
+        default=PEROVSKITE_SHARE,
+        help="of perovskites among the crystals of --at-rest",
+    )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     warnings.filterwarnings("ignore")
@@ -197,6 +209,7 @@ def main() -> None:
         args.seed,
         derivatives=not args.energies_only,
         rest_of=None if args.at_rest is None else load_predictor(args.at_rest),
+        perovskite_share=args.perovskite_share,
     )
     table.to_parquet(args.out)
 

@@ -30,19 +30,26 @@ RATTLE = 0.05
 """Standard deviation of a strain's components, and largest displacement (Å), of the copies."""
 
 
-def resting_samples(n: int, rng: np.random.Generator, predictor: Predictor) -> list[Sample]:
+def resting_samples(
+    n: int,
+    rng: np.random.Generator,
+    predictor: Predictor,
+    *,
+    perovskite_share: float = PEROVSKITE_SHARE,
+) -> list[Sample]:
     """Draw crystals, relax them on a predictor, and deform a copy of each.
 
     Args:
         n: How many to draw; up to twice as many come back.
         rng: Of the draw.
         predictor: One that gives the formation energy.
+        perovskite_share: Share of perovskites among the drawn.
     """
     types = [prototype(name) for name in PROTOTYPES]
     types = [t for t in types if t.n_sites <= MAX_ATOMS]
     drawn: list[Structure] = []
     while len(drawn) < n:
-        if rng.random() < PEROVSKITE_SHARE:
+        if rng.random() < perovskite_share:
             structure = random_perovskite(rng).structure
         else:
             structure = random_decoration(types[rng.integers(len(types))], rng)
