@@ -96,7 +96,7 @@ class Crystals:
         systems = torch.sort(systems).values
         rank = torch.full((self.n_systems,), -1, dtype=torch.int64, device=self.system_idx.device)
         rank[systems] = torch.arange(len(systems), device=rank.device)
-        atoms = rank[self.system_idx] >= 0
+        atoms = torch.nonzero(rank[self.system_idx] >= 0).flatten()
         return Crystals(
             species_probs=self.species_probs[atoms],
             frac_coords=self.frac_coords[atoms],

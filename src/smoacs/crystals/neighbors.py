@@ -1,19 +1,18 @@
 """Neighbour lists: a value of its own that knows when it is stale.
 
 The list is a half list: each pair of atoms closer than the cutoff (periodic images included) once.
-Pairs are found by vesin, crystal by crystal, so crystals of a batch never share edges.
+Crystals of a batch never share edges.
 """
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from vesin import NeighborList as VesinList
 
 from smoacs.crystals.crystals import Crystals
+from smoacs.crystals.pair_search import close_pairs, has_volume, volumes_and_heights
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class NeighborList:
         """
         with torch.no_grad():
             then, now = self.cell.double(), crystals.cell.double()
-            usable = _has_volume(then) & now.isfinite().all(2).all(1)
+            usable = has_volume(volumes_and_heights(then)[0]) & now.isfinite().all(2).all(1)
             then, now = (
                 torch.where(usable[:, None, None], c, torch.eye(3).to(c)) for c in (then, now)
             )
@@ -113,55 +112,12 @@ def neighbor_list(crystals: Crystals, cutoff: float, skin: float = 0.0) -> Neigh
 
     A crystal with a non-finite or flat cell gets no edges.
     """
-    frac = crystals.frac_coords.detach().double().cpu().numpy()
-    cell = crystals.cell.detach().double().cpu().numpy()
-    ends = np.cumsum(crystals.counts.cpu().numpy())
-    finder = VesinList(cutoff=cutoff + skin, full_list=False)
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    start = 0
-    for box, end in zip(cell, ends, strict=True):
-        points = frac[start:end]
-        usable = np.isfinite(box).all() and np.isfinite(points).all()
-        if cutoff > 0 and usable and abs(np.linalg.det(box)) > MIN_VOLUME:
-            i, j, shift = finder.compute(points @ box, box, periodic=True, quantities="ijS")
-            parts.append((i.astype(np.int64) + start, j.astype(np.int64) + start, shift))
-        start = int(end)
-    i, j, shift = _join(parts)
-    device = crystals.cell.device
+    edge_index, shifts = close_pairs(crystals, cutoff + skin if cutoff > 0 else 0.0)
     return NeighborList(
-        edge_index=torch.as_tensor(np.stack([i, j]), device=device),
-        shifts=torch.as_tensor(shift, device=device),
+        edge_index=edge_index,
+        shifts=shifts,
         cutoff=cutoff,
         skin=skin,
         frac_coords=crystals.frac_coords.detach().clone(),
         cell=crystals.cell.detach().clone(),
     )
-
-
-MIN_VOLUME = 1e-3
-"""Cells flatter than this (Å³) have no sensible neighbours."""
-
-
-def _has_volume(cell: Tensor) -> Tensor:
-    """Whether each cell, [B, 3, 3], is finite and not flat, [B]."""
-    finite = cell.isfinite().all(2).all(1)
-    volume = torch.linalg.det(torch.where(finite[:, None, None], cell, 0.0)).abs()
-    solid: Tensor = volume > MIN_VOLUME
-    return solid
-
-
-def _join(
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Concatenates edges, turns them so that i <= j, and sorts them by (i, j)."""
-    if not parts:
-        empty = np.zeros(0, dtype=np.int64)
-        return empty, empty, np.zeros((0, 3), dtype=np.int64)
-    i = np.concatenate([p[0] for p in parts])
-    j = np.concatenate([p[1] for p in parts])
-    shift = np.concatenate([p[2] for p in parts]).astype(np.int64)
-    turned = i > j
-    i, j = np.where(turned, j, i), np.where(turned, i, j)
-    shift = np.where(turned[:, None], -shift, shift)
-    order = np.lexsort((j, i))
-    return i[order], j[order], shift[order]

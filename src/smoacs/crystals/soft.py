@@ -204,13 +204,14 @@ class SoftCrystals:
         """
         space = self.space
         scores = (self._tied_scores() / temperature).unsqueeze(1)
-        q = torch.softmax(scores.masked_fill(~space.allowed, -torch.inf), dim=2)
+        q = torch.softmax(torch.where(space.allowed, scores, -torch.inf), dim=2)
         weights = (self.combination_scores / temperature).masked_fill(
             ~space.combination_used, -torch.inf
         )
         v = torch.softmax(weights, dim=1)[space.system_idx]
-        mixture = torch.einsum("nk,nke->ne", v, q)
-        radii = None if space.radii is None else torch.einsum("nk,nke,nke->n", v, q, space.radii)
+        # Sums of products: einsum takes three times as long for so short axes.
+        mixture = (v.unsqueeze(2) * q).sum(1)
+        radii = None if space.radii is None else (v * (q * space.radii).sum(2)).sum(1)
         if second_softmax:
             possible = (space.allowed & space.combination_used[space.system_idx, :, None]).any(1)
             mixture = torch.softmax(

@@ -52,10 +52,12 @@ class CandidateAdam:
             factor: Multiplies every learning rate (the schedule).
             moving: Candidates to move, [B]; None moves all.
         """
-        moving = torch.ones_like(self._steps, dtype=torch.bool) if moving is None else moving
-        self._steps += moving
+        moves = torch.ones_like(self._steps) if moving is None else moving.to(self._steps)
+        self._steps += moves
         steps = self._steps.clamp(min=1)
-        correction1, correction2 = 1 - BETA1**steps, 1 - self._beta2**steps
+        # A candidate that stands still takes in nothing of its gradient and goes no step.
+        weight1, weight2 = moves * (1 - BETA1), moves * (1 - self._beta2)
+        rate, correction2 = moves / (1 - BETA1**steps), 1 - self._beta2**steps
         with torch.no_grad():
             for variable, first, second in zip(
                 self.variables, self._first, self._second, strict=True
@@ -63,17 +65,15 @@ class CandidateAdam:
                 tensor, grad = variable.tensor, variable.tensor.grad
                 if grad is None:
                     continue
-                shape = (-1,) + (1,) * (tensor.dim() - 1)
-                rows = variable.system_idx
-                move = moving[rows].view(shape)
-                first.copy_(torch.where(move, BETA1 * first + (1 - BETA1) * grad, first))
-                second.copy_(
-                    torch.where(move, self._beta2 * second + (1 - self._beta2) * grad**2, second)
+                w1, w2, r, c2 = (
+                    of_systems[variable.system_idx].view(-1, *(1,) * (tensor.dim() - 1)).to(tensor)
+                    for of_systems in (weight1, weight2, rate, correction2)
                 )
-                mean = first / correction1[rows].view(shape)
-                scale = (second / correction2[rows].view(shape)).sqrt() + variable.epsilon
-                step = factor * variable.learning_rate * mean / scale
-                tensor.sub_(torch.where(move, step, 0.0))
+                grad = grad.where(w1 > 0, 0.0)  # one that is not finite may stand still
+                first.lerp_(grad, w1)
+                second.lerp_(grad * grad, w2)
+                scale = (second / c2).sqrt_().add_(variable.epsilon)
+                tensor.addcdiv_(first * r, scale, value=-factor * variable.learning_rate)
                 tensor.grad = None
 
     def restart(self, systems: Tensor) -> None:

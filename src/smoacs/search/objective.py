@@ -4,7 +4,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
@@ -163,7 +163,7 @@ class Objective(Workers):
                 part, loss, chunk if candidates is None else candidates[chunk], chemistry=chemistry
             ),
         )
-        evaluation = _join(parts)
+        evaluation = _without_broken(_join(parts), crystals)
         if self.front is not None:
             self.front.observe(self.targets, evaluation.values)
         return evaluation
@@ -281,17 +281,14 @@ class Objective(Workers):
             # Atoms on symmetric sites feel rounding errors only; these must not seed distortions.
             felt = force_sizes(frac_grad, part) > NEGLIGIBLE_FORCE
             grads = (grads[0], frac_grad * felt[:, None], cell_grad, *grads[3:])
-        finite = _finite_systems(losses, grads, part)
-        site_ok = finite[part.system_idx]
-        species, frac, cell = grads[0], grads[1], grads[2]
         return Evaluation(
             values={name: value.detach() for name, value in values.items()},
-            loss=torch.where(finite, losses.detach(), torch.inf),
-            finite=finite,
-            species_grad=species.where(site_ok[:, None], 0.0),
-            frac_grad=frac.where(site_ok[:, None], 0.0),
-            cell_grad=cell.where(finite[:, None, None], 0.0),
-            radii_grad=None if part.ionic_radii is None else grads[3].where(site_ok, 0.0),
+            loss=losses.detach(),
+            finite=losses.isfinite(),
+            species_grad=grads[0],
+            frac_grad=grads[1],
+            cell_grad=grads[2],
+            radii_grad=None if part.ionic_radii is None else grads[3],
             pressure=pressure,
             max_force=force,
             margins={name: margin.detach() for name, margin in margins.items()},
@@ -337,18 +334,28 @@ def _detach(crystals: Crystals) -> Crystals:
     )
 
 
-def _finite_systems(losses: Tensor, grads: Sequence[Tensor], part: Crystals) -> Tensor:
-    """Crystals that are finite themselves, and so are their loss and gradients, [b].
+def _without_broken(evaluation: Evaluation, crystals: Crystals) -> Evaluation:
+    """Flag crystals that are not finite themselves, or whose loss or gradients are not.
 
-    One that is not has no neighbours, so its values alone may look sound.
+    Their loss becomes infinite and their gradients 0. One that is not finite has no neighbours, so
+    its values alone may look sound.
     """
-    finite = part.finite & losses.isfinite() & grads[2].isfinite().all(2).all(1)
-    for grad in (grads[0].sum(1), grads[1].sum(1), *grads[3:]):
-        bad = torch.zeros_like(losses).index_add(
-            0, part.system_idx, (~grad.isfinite()).to(losses.dtype)
-        )
-        finite = finite & (bad == 0)
-    return finite
+    radii = evaluation.radii_grad
+    of_sites = evaluation.species_grad.sum(1) + evaluation.frac_grad.sum(1)
+    if radii is not None:
+        of_sites = of_sites + radii
+    finite = crystals.finite & evaluation.finite & evaluation.cell_grad.sum((1, 2)).isfinite()
+    finite[crystals.system_idx[~of_sites.isfinite()]] = False
+    site_ok = finite[crystals.system_idx]
+    return replace(
+        evaluation,
+        loss=evaluation.loss.where(finite, torch.inf),
+        finite=finite,
+        species_grad=evaluation.species_grad.where(site_ok[:, None], 0.0),
+        frac_grad=evaluation.frac_grad.where(site_ok[:, None], 0.0),
+        cell_grad=evaluation.cell_grad.where(finite[:, None, None], 0.0),
+        radii_grad=None if radii is None else radii.where(site_ok, 0.0),
+    )
 
 
 def _join(parts: Sequence[Evaluation]) -> Evaluation:

@@ -1,0 +1,133 @@
+"""Finding all pairs of atoms within a distance, in two ways that give the same pairs.
+
+Small crystals are searched all at once: every pair of atoms with every image that may be near.
+Large ones are searched by vesin's cell lists, one by one.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from vesin import NeighborList as VesinList
+
+from smoacs.crystals.crystals import Crystals
+
+MIN_VOLUME = 1e-3
+"""Cells flatter than this (Å³) have no sensible neighbours."""
+
+SMALL_ATOMS = 20
+SMALL_IMAGES = 2
+"""Up to so many atoms, and cells that images must be away at most, all at once is faster."""
+
+Edges = tuple[Tensor, Tensor]
+"""Atoms i <= j of each edge, [2, M], and whole lattice vectors from i's cell to j's image, [M, 3],
+both int64."""
+
+
+def close_pairs(crystals: Crystals, reach: float) -> Edges:
+    """All pairs within `reach` (Å) of each crystal, once each, sorted by (i, j).
+
+    A crystal with a non-finite or flat cell, or non-finite coordinates, has none.
+    """
+    frac, cell = crystals.frac_coords.detach().double(), crystals.cell.detach().double()
+    counts = crystals.counts
+    volume, heights = volumes_and_heights(cell)
+    usable = has_volume(volume) & (reach > 0)
+    usable[crystals.system_idx[~frac.isfinite().all(1)]] = False
+    # Rounded, coordinates differ by half a cell at most: an image further off is out of reach.
+    images = (reach / heights + 0.5).floor()
+    small = usable & (counts <= SMALL_ATOMS) & (images <= SMALL_IMAGES).all(1)
+    found: list[Edges] = []
+    if small.any():
+        atom = torch.arange(len(frac), device=frac.device)
+        partners = (counts.cumsum(0) * small)[crystals.system_idx] - atom
+        grid = _grid(images[small].amax(0).tolist(), frac.device)
+        atoms = (frac, crystals.system_idx, partners.clamp(min=0))
+        found.append(_pairs_all_at_once(atoms, cell, grid, reach))
+    large = usable & ~small
+    if large.any():
+        found.append(_pairs_by_cell_lists(crystals, large, reach))
+    return _joined(found, frac.device)
+
+
+def volumes_and_heights(
+    cell: Float[Tensor, "systems 3 3"],
+) -> tuple[Float[Tensor, " systems"], Float[Tensor, "systems 3"]]:
+    """Volume of each cell, Å³, and the distances between its opposite faces, Å."""
+    faces = torch.linalg.cross(cell.roll(-1, 1), cell.roll(-2, 1))
+    volume = (cell[:, 0] * faces[:, 0]).sum(1).abs()
+    return volume, volume[:, None] / faces.norm(dim=2)
+
+
+def has_volume(volume: Float[Tensor, " systems"]) -> Tensor:
+    """Whether a cell of this volume, Å³, is finite and not flat, [B]."""
+    solid: Tensor = volume.isfinite() & (volume > MIN_VOLUME)
+    return solid
+
+
+def _grid(images: list[float], device: torch.device) -> Tensor:
+    """Whole lattice vectors up to so many cells away along each axis, in their order, [I, 3]."""
+    return torch.cartesian_prod(*(torch.arange(-int(r), int(r) + 1, device=device) for r in images))
+
+
+def _pairs_all_at_once(
+    atoms: tuple[Tensor, Tensor, Tensor], cell: Tensor, grid: Tensor, reach: float
+) -> Edges:
+    """Try every pair with every image.
+
+    Args:
+        atoms: Fractional coordinates, [N, 3]; crystal, [N]; and with how many atoms, itself and
+            those after it, each one may pair, [N].
+        cell: Å, [B, 3, 3].
+        grid: Images to try, [I, 3]; its middle is the cell itself.
+        reach: Å.
+    """
+    frac, system_idx, partners = atoms
+    numbers = torch.arange(len(frac), device=frac.device)
+    i = torch.repeat_interleave(numbers, partners)
+    place = torch.arange(len(i), device=frac.device)
+    j = i + place - (partners.cumsum(0) - partners)[i]
+    system = system_idx[i]
+    apart = frac[j] - frac[i]
+    whole = apart.round()
+    vectors = ((apart - whole).unsqueeze(1) @ cell[system]).squeeze(1)
+    steps = (grid.to(cell) @ cell).permute(2, 0, 1).contiguous()
+    square = torch.zeros(len(i), len(grid), dtype=cell.dtype, device=cell.device)
+    for component, step in zip(vectors.unbind(1), steps, strict=True):
+        square += (step[system] + component[:, None]).square_()
+    # An atom meets its own images in opposite pairs: one of the two is enough.
+    later = torch.arange(len(grid), device=grid.device) > len(grid) // 2
+    pair, image = ((square <= reach * reach) & ((i < j)[:, None] | later)).nonzero().unbind(1)
+    return torch.stack([i[pair], j[pair]]), grid[image] - whole.long()[pair]
+
+
+def _pairs_by_cell_lists(crystals: Crystals, chosen: Tensor, reach: float) -> Edges:
+    """Search the chosen crystals ([B] bool) one by one."""
+    points = crystals.frac_coords.detach().double().cpu().numpy()
+    boxes = crystals.cell.detach().double().cpu().numpy()
+    ends = crystals.counts.cumsum(0).tolist()
+    finder = VesinList(cutoff=reach, full_list=False)
+    parts = []
+    for b in chosen.nonzero().flatten().tolist():
+        start = ends[b - 1] if b > 0 else 0
+        own = points[start : ends[b]] @ boxes[b]
+        i, j, shift = finder.compute(own, boxes[b], periodic=True, quantities="ijS")
+        parts.append((i.astype(np.int64) + start, j.astype(np.int64) + start, shift))
+    i, j, shift = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    turned = i > j
+    i, j = np.where(turned, j, i), np.where(turned, i, j)
+    shift = np.where(turned[:, None], -shift, shift).astype(np.int64)
+    order = np.lexsort((j, i))
+    edge_index = torch.as_tensor(np.stack([i[order], j[order]]), device=chosen.device)
+    return edge_index, torch.as_tensor(shift[order], device=chosen.device)
+
+
+def _joined(found: list[Edges], device: torch.device) -> Edges:
+    """Edges of different crystals as one list, sorted by (i, j)."""
+    if len(found) == 1:
+        return found[0]
+    nothing = torch.zeros(0, 3, dtype=torch.int64, device=device)
+    edge_index = torch.cat([nothing.T[:2], *(edges for edges, _ in found)], dim=1)
+    shifts = torch.cat([nothing, *(shift for _, shift in found)])
+    order = edge_index[0].argsort(stable=True)
+    return edge_index[:, order], shifts[order]
