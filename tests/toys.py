@@ -100,3 +100,25 @@ class Conflict:
             total = torch.zeros_like(crystals.volume).index_add(0, crystals.system_idx, site)
             out.append(total / crystals.counts)
         return dict(zip(self.properties, out, strict=True))
+
+
+class Stack:
+    """Atoms that repel each other, pressed together; a property that is linear in the species."""
+
+    cutoff = PairEnergy.cutoff
+    elements = PairEnergy.elements
+
+    def __init__(self):
+        self.calls = 0
+        self.properties = {"formation_energy": "eV/atom", "toy": "1"}
+        self._parts = (PairEnergy(), Bowl())
+
+    def __call__(self, crystals, neighbors):
+        self.calls += crystals.n_systems
+        energy, bowl = self._parts
+        site = crystals.species_probs @ bowl.cost.to(crystals.cell)
+        toy = torch.zeros_like(crystals.volume).index_add(0, crystals.system_idx, site)
+        pressed = energy(crystals, neighbors)["formation_energy"] + 0.03 * crystals.volume / (
+            crystals.counts
+        )
+        return {"formation_energy": pressed, "toy": toy / crystals.counts}

@@ -19,12 +19,14 @@ from smoacs.commands.learn import learn
 from smoacs.commands.listing import predictors, templates
 from smoacs.commands.options import (
     DEVICE_HELP,
+    AtRest,
     Conservative,
     Counts,
     Elements,
     Forbidden,
     MaxElements,
     PredictorName,
+    Repeat,
     Required,
     Sites,
     Targets,
@@ -96,15 +98,14 @@ def design(
     n: Annotated[int | None, typer.Option("-n", help="Candidates [256].")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimisation steps [200].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random numbers [0].")] = None,
-    repeat: Annotated[
-        int | None, typer.Option(help="Cells along each axis; 3 for 3×3×3 [1].")
-    ] = None,
+    repeat: Repeat = None,
     preset: Annotated[str | None, typer.Option(help="default or paper [default].")] = None,
     search: Annotated[
         str | None,
         typer.Option(
-            help="gradient, exhaustive (every composition), or auto: exhaustive for crystals at "
-            "rest where it fits into the budget of candidates times steps [auto]."
+            help="gradient, exhaustive (every composition), or auto: for crystals at rest every "
+            "composition, or the most promising ones, where the budget of candidates times steps "
+            "allows it [auto]."
         ),
     ] = None,
     pareto: Annotated[
@@ -114,13 +115,7 @@ def design(
             help="Spread along the front of targets to maximize or minimize [if two or more].",
         ),
     ] = None,
-    at_rest: Annotated[
-        bool | None,
-        typer.Option(
-            "--at-rest/--no-at-rest",
-            help="Only crystals at a minimum of the predicted energy [yes].",
-        ),
-    ] = None,
+    at_rest: AtRest = None,
     conservative: Conservative = None,
     predictor: PredictorName = None,
     elements: Elements = None,

@@ -111,3 +111,17 @@ def test_replay_is_of_crystals_unlike_the_labelled():
     assert halides < 10, "what is like the labelled is left out"
     again = distant_crystals(20, labelled, "rock-salt", np.random.default_rng(0))
     assert [s.formula for s in again] == [s.formula for s in found]
+
+
+def test_replay_is_of_elements_that_the_first_weights_know(caplog):
+    few = frozenset(("K", "Mg", "Na", "F", "Cl"))
+    found = distant_crystals(30, ["KMgF3"], "perovskite", np.random.default_rng(0), elements=few)
+    assert len(found) == 30
+    assert {site.specie.symbol for structure in found for site in structure} <= few
+    assert not caplog.records
+    none = distant_crystals(
+        30, ["KMgF3"], "perovskite", np.random.default_rng(0), elements=frozenset(("K", "Mg"))
+    )
+    assert none == []
+    (record,) = caplog.records
+    assert record.getMessage().startswith("only 0 of 30 random crystals")

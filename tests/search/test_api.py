@@ -117,7 +117,8 @@ def test_free_template_from_a_file(strontium_titanate, preset):
 
 def test_free_template_with_the_shipped_weights(strontium_titanate):
     targets = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5")
-    result = run_search(config(template=str(strontium_titanate), targets=targets, n=3, steps=6))
+    settings = {"targets": targets, "n": 3, "steps": 6, "at_rest": False}
+    result = run_search(config(template=str(strontium_titanate), **settings))
     assert result.history.notna().all().all()
     angles = np.array([s.lattice.angles for s in result.structures])
     assert (angles != 90).any()  # right angles are no trap

@@ -90,6 +90,7 @@ def test_everything_that_meets_the_targets_at_rest_is_found(springs):
         "possible_by_composition": 90,
         "relaxed": 90,
         "given_up": 0,
+        "not_looked_at": 0,
         "successes": len(expected),
         "distinct_successes": len(expected),
     }
@@ -119,17 +120,23 @@ def test_compositions_that_miss_the_tolerance_factor_cost_nothing(springs):
 
 @pytest.fixture
 def learns_soon(monkeypatch):
-    """Lessons from 10 and 20 decorations, in batches of 10, of which the 90 leave 60."""
-    monkeypatch.setattr("smoacs.search.exhaustive.FIRST", 10)
-    monkeypatch.setattr("smoacs.search.exhaustive.SAMPLE", 20)
+    """Lessons after every 10 of the 90 decorations."""
+    begin_with(10, monkeypatch)
+    for place in ("course.ROUND", "exhaustive.ROUND"):
+        monkeypatch.setattr(f"smoacs.search.{place}", 10)
     monkeypatch.setattr("smoacs.search.exhaustive.ATOMS_TOGETHER", 50)
+
+
+def begin_with(n, monkeypatch):
+    for module in ("course", "exhaustive", "plan"):
+        monkeypatch.setattr(f"smoacs.search.{module}.FIRST", n)
 
 
 @pytest.mark.usefixtures("learns_soon")
 def test_what_is_given_up_saves_calls_and_loses_nothing(springs, monkeypatch):
     wanted = config(targets=("band_gap = 5.6 ± 0.1",))
     early = run_search(wanted, predictor=springs)
-    monkeypatch.setattr("smoacs.search.exhaustive.FIRST", 90)
+    begin_with(90, monkeypatch)
     patient = run_search(wanted, predictor=springs)
     assert patient.search["given_up"] == 0
     assert early.search["given_up"] > 20
@@ -185,8 +192,8 @@ def test_auto_ends_with_the_n_that_were_asked_for(springs):
     assert first.result.search["relaxed"] < 90
     assert len(first.structures) == first.table["unique"].sum() == 3
     assert re.search(
-        r"the budget of 3 × 300 predictor calls; it ended after \d+ of 90 decorations with the 3 "
-        "distinct successes asked for$",
+        r"the budget of 3 × 300 predictor calls; it ended unfinished, after \d+ of 90 decorations, "
+        "with the 3 distinct successes asked for$",
         first.result.search["note"],
     )
     summary = summarise(rank_table(first.table, config().parsed_targets()), first.result)
@@ -201,10 +208,53 @@ def test_auto_ends_with_the_n_that_were_asked_for(springs):
 def test_auto_ends_with_its_budget(springs, monkeypatch):
     monkeypatch.setattr("smoacs.search.plan.CALLS", {True: (1, 1, 1)})  # too hopeful
     result = run_search(config(search="auto", n=90, steps=2), predictor=springs)
-    assert 90 < result.predictor_calls <= 180
-    assert 0 < result.search["relaxed"] < 90
+    assert 80 < result.predictor_calls <= 180
+    seen = result.search["relaxed"] + result.search["given_up"]
+    assert 0 < seen == 90 - result.search["not_looked_at"] < 90
+    assert "it ended unfinished, after" in result.search["note"]
     assert result.search["note"].endswith("with its budget spent")
     assert not result.interrupted
+
+
+class ManySprings(Springs):
+    """The same for more elements: a space of some hundred perovskites."""
+
+    elements = frozenset(
+        ("Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "F", "Cl", "Br", "I")
+    )
+
+
+def test_auto_takes_the_most_promising_where_not_all_fit(monkeypatch):
+    begin_with(40, monkeypatch)
+    springs = CombinedPredictor([ManySprings(), ToleranceFactor()])
+    wanted = config(search="auto", n=40, steps=32, targets=("band_gap = 4.0 ± 0.05",))
+    run = run_design(wanted, predictor=springs)
+    told = run.result.search
+    every = run_search(config(targets=wanted.targets, n=1000), predictor=springs).search
+    assert told["possible_by_composition"] == every["relaxed"] + every["given_up"] > 500
+    assert told["note"].startswith(f"unfinished search: of {every['relaxed'] + every['given_up']}")
+    assert "it ended unfinished, after" in told["note"]
+    assert told["not_looked_at"] > 200
+    assert told["relaxed"] + told["given_up"] + told["not_looked_at"] > 500
+    assert run.result.predictor_calls <= 40 * 32
+    assert 10 < every["distinct_successes"] <= 40
+    assert told["distinct_successes"] >= 0.9 * every["distinct_successes"]
+    assert not run.result.interrupted
+    summary = summarise(rank_table(run.table, wanted.parsed_targets()), run.result)
+    assert f"{told['not_looked_at']:,} not looked at" in summary_text(summary, "run")
+
+
+def test_auto_ends_where_nothing_is_promising_any_more(monkeypatch):
+    begin_with(40, monkeypatch)
+    monkeypatch.setattr("smoacs.search.exhaustive.STALE", 30)
+    springs = CombinedPredictor([ManySprings(), ToleranceFactor()])
+    wanted = config(search="auto", n=40, steps=32, targets=("band_gap = 6.3 ± 0.15",))
+    result = run_search(wanted, predictor=springs)
+    every = run_search(config(targets=wanted.targets), predictor=springs).search
+    assert result.search["note"].endswith("decorations, with little hope for the others")
+    assert result.search["distinct_successes"] == every["distinct_successes"] > 0
+    assert result.predictor_calls < 40 * 32
+    assert "hope" not in every["note"]
 
 
 def test_n_bounds_what_comes_back_and_the_summary_says_so(springs):

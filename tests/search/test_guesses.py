@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from smoacs.crystals import DesignSpace, SoftCrystals
-from smoacs.search.guesses import RestGuess, set_variables, variables_of
+from smoacs.search.guesses import (
+    NOISE,
+    Regression,
+    RestGuess,
+    _likeness,
+    set_variables,
+    variables_of,
+)
 from smoacs.templates import build_template
 
 
@@ -51,3 +58,29 @@ def test_variables_are_those_that_were_set():
     wanted[:, 6:] += 0.01
     set_variables(soft, wanted)
     torch.testing.assert_close(variables_of(soft), wanted)
+
+
+def test_errors_are_those_of_decorations_left_out():
+    parts = some_decorations(60, 0)
+    values = true_geometry(parts)
+    values -= values.mean(axis=0)
+    covariance = _likeness(parts, parts).astype(float)
+    missed = []
+    for k in range(len(parts)):
+        others = np.arange(len(parts)) != k
+        known = covariance[np.ix_(others, others)] + NOISE * np.eye(59)
+        missed.append(values[k] - covariance[k, others] @ np.linalg.solve(known, values[others]))
+    expected = np.sqrt(np.square(missed).mean(axis=0))
+    assert Regression(parts, values).errors == pytest.approx(expected, rel=1e-3)
+
+
+def test_kindred_elements_are_alike():
+    potassium, rubidium, iron, fluorine = 18, 36, 25, 8
+    parts = np.array([[0, element] for element in (potassium, rubidium, iron, fluorine)])
+    alike = _likeness(parts, parts)
+    np.testing.assert_allclose(np.diag(alike), 1.0)
+    np.testing.assert_allclose(alike, alike.T)
+    assert alike[0, 1] > alike[0, 2] > alike[0, 3] > 0.4
+    apart = parts.copy()
+    apart[:, 0] = 1
+    assert (_likeness(parts, apart) < alike).all()

@@ -8,7 +8,9 @@ import pytest
 from smoacs.errors import InputError
 from smoacs.predictors import CombinedPredictor, ToleranceFactor
 from smoacs.search import DesignConfig, run_search
+from smoacs.search.course import FIRST
 from smoacs.search.plan import (
+    UNFINISHED,
     Cost,
     plan_search,
     rest_by_default,
@@ -83,9 +85,50 @@ def test_at_rest_the_budget_decides():
     assert not plan(n=2, steps=2, search="gradient").note
 
 
+def unfinished(**settings):
+    """A plan on a space of 1,104 perovskites, which take about 3,800 calls."""
+    wanted = config(**{"elements": MANY, "at_rest": True, "steps": 100, **settings})
+    template = wanted.resolved_template()
+    return plan_search(wanted, template, wanted.parsed_targets(), WITH_ENERGY)
+
+
+MANY = "Li Na K Rb Cs Be Mg Ca Sr Ba Zn Cd Sc Y Al Ga Ti Zr Si Ge V Nb O S F Cl Br I"
+
+
+def test_what_exceeds_the_budget_is_not_gone_through_to_its_end():
+    part, whole = unfinished(n=25), unfinished(n=40)
+    assert len(part.space) == len(whole.space) == 1_104
+    assert (part.budget, whole.budget) == (2_500, 4_000)
+    assert part.note.startswith("unfinished search: of 1,104 decorations to relax")
+    assert "fit" not in part.note
+    assert whole.note.startswith("exhaustive search: ")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n": 11},
+        {"n": 25, "targets": ("toy < 0.4", "maximize formation_energy")},
+        {"n": 25, "targets": ("0.8 <= tolerance_factor <= 1.0",)},
+        {"n": 25, "search": "gradient"},
+    ],
+    ids=["too few calls to learn", "an extreme", "no bound to learn", "not asked for"],
+)
+def test_gradients_remain_where_nothing_tells_what_is_promising(settings):
+    assert unfinished(**settings).space is None
+
+
+def test_gradients_remain_where_only_a_small_part_would_be_seen(monkeypatch):
+    assert UNFINISHED >= 8
+    monkeypatch.setattr("smoacs.search.plan.UNFINISHED", 1.5)
+    found = unfinished(n=25)
+    assert found.space is None
+    assert found.note.startswith("search by gradients")
+
+
 def test_costs_and_budgets_are_inverse():
     bounded = Cost.of(build_template("perovskite"), [Target.parse("toy < 1")], WITH_ENERGY)
-    for n in (1, 300, 400, 401, 1200, 5000):
+    for n in (1, 99, 100, 101, 1200, 5000):
         assert bounded.most_within(bounded.calls(n)) == n
         assert bounded.most_within(bounded.calls(n) - 1) == n - 1
     assert bounded.most_within(0) == 0
@@ -98,7 +141,9 @@ def test_costs_know_what_is_given_up_and_what_moves():
     )
     with_bounds = Cost.of(perovskite, [window, extreme], WITH_ENERGY)
     without = Cost.of(perovskite, [extreme, factor], WITH_ENERGY)
-    assert with_bounds.calls(1_200) == without.calls(1_200)
+    assert with_bounds.calls(FIRST) == without.calls(FIRST)
+    assert with_bounds.bounded
+    assert not without.bounded
     assert with_bounds.calls(10_000) < without.calls(10_000)
     free = Cost.of(wurtzite, [window], WITH_ENERGY)
     assert free.calls(10_000) > with_bounds.calls(10_000)

@@ -1,47 +1,20 @@
 """The discrete stage of designs at rest."""
 
-from types import SimpleNamespace
-
-import numpy as np
 import pytest
 import torch
-from pymatgen.core import Lattice, Structure
 
 from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.predictors import CombinedPredictor, ToleranceFactor, evaluate_residuals, is_at_rest
 from smoacs.search import DesignConfig, run_search
 from smoacs.search.crystal_rows import CrystalRows, composition_keys
 from smoacs.search.objective import Objective
-from smoacs.search.seeded import _compositions
 from smoacs.search.swap_estimates import SwapEstimates
 from smoacs.targets import Target
 from smoacs.templates import perovskite
-from toys import Bowl, PairEnergy
+from toys import Bowl, Stack
 
 N = 8
 TEMPLATE = perovskite().with_elements()
-
-
-class Stack:
-    """Atoms that repel each other, pressed together; a property that is linear in the species."""
-
-    cutoff = PairEnergy.cutoff
-    elements = PairEnergy.elements
-
-    def __init__(self):
-        self.calls = 0
-        self.properties = {"formation_energy": "eV/atom", "toy": "1"}
-        self._parts = (PairEnergy(), Bowl())
-
-    def __call__(self, crystals, neighbors):
-        self.calls += crystals.n_systems
-        energy, bowl = self._parts
-        site = crystals.species_probs @ bowl.cost.to(crystals.cell)
-        toy = torch.zeros_like(crystals.volume).index_add(0, crystals.system_idx, site)
-        pressed = energy(crystals, neighbors)["formation_energy"] + 0.03 * crystals.volume / (
-            crystals.counts
-        )
-        return {"formation_energy": pressed, "toy": toy / crystals.counts}
 
 
 def searched(predictor, **settings):
@@ -165,14 +138,3 @@ def test_rows_are_copied_and_put_back():
     rows.place(soft, torch.tensor([0, 1]))
     assert torch.allclose(soft.lengths[0], other.lengths[0] / 1.1)
     assert torch.equal(soft.lengths[1], other.lengths[2])
-
-
-def test_a_formula_of_one_seed_is_taken_on_all():
-    structure = Structure(
-        Lattice.cubic(8), ["K", "Mg", "F", "F", "F"] * 2, np.random.default_rng(0).random((10, 3))
-    )
-    result = SimpleNamespace(structures=[structure, structure], met=(True, False))
-    index = torch.tensor([[18, 11, 8, 8, 8]])  # Z - 1
-    assert _compositions(5, [result]) == set(composition_keys(index))
-    assert _compositions(15, [result]) == set(composition_keys(index.repeat(1, 3)))
-    assert _compositions(6, [result]) == frozenset()

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from smoacs.errors import InputError
-from smoacs.search import DesignConfig, api, run_search
-from smoacs.search.settings import PAPER
+from smoacs.search import DesignConfig, run_search
+from smoacs.search.settings import PAPER, PRESETS
 from smoacs.search.state import put_back, state_of
 from toys import Bowl, PairEnergy
 
@@ -31,7 +31,7 @@ SEARCHES = {
 def _copies_early(monkeypatch):
     """The paper's copies come at steps 100 and 150, which takes long."""
     copies = dataclasses.replace(PAPER.copy_mutate, steps=(6, 10))
-    monkeypatch.setitem(api.PRESETS, "paper", dataclasses.replace(PAPER, copy_mutate=copies))
+    monkeypatch.setitem(PRESETS, "paper", dataclasses.replace(PAPER, copy_mutate=copies))
 
 
 class Memory:

@@ -8,6 +8,7 @@ import typer
 from smoacs.commands.measure import measure_of, measure_of_row
 from smoacs.commands.options import (
     DEVICE_HELP,
+    AtRest,
     Conservative,
     Counts,
     CsvFile,
@@ -16,6 +17,7 @@ from smoacs.commands.options import (
     Forbidden,
     MaxElements,
     PredictorName,
+    Repeat,
     Required,
     Sites,
     Targets,
@@ -32,13 +34,9 @@ def judge(  # noqa: PLR0913  (an option each)
         str | None,
         typer.Option(help="Kind of crystal to be kept: a template name or a structure file."),
     ] = None,
-    repeat: Annotated[
-        int | None, typer.Option(help="Cells of the template along each axis [1].")
-    ] = None,
+    repeat: Repeat = None,
     predictor: PredictorName = None,
-    at_rest: Annotated[
-        bool, typer.Option("--at-rest", help="Crystals must be at rest, too.")
-    ] = False,
+    at_rest: AtRest = None,
     conservative: Conservative = None,
     rules: Annotated[
         Path | None,
@@ -102,7 +100,7 @@ def judge(  # noqa: PLR0913  (an option each)
         predictor=loaded,
         template=measure.template,
         known_formulas=known_formulas(loaded),
-        must_rest=at_rest,
+        must_rest=bool(at_rest),
         conservative=conservative or 0.0,
         table_of_states=measure.table_of_states,
         rules=measure.rules,

@@ -30,6 +30,16 @@ Conservative = Annotated[
         "side [0]."
     ),
 ]
+Repeat = Annotated[
+    int | None, typer.Option(help="Cells of the template along each axis; 3 for 3×3×3 [1].")
+]
+AtRest = Annotated[
+    bool | None,
+    typer.Option(
+        "--at-rest/--no-at-rest",
+        help="Only crystals at a minimum of the predicted energy count [design: yes; judge: no].",
+    ),
+]
 PredictorName = Annotated[str | None, typer.Option("--predictor", help=_PREDICTOR_HELP)]
 Elements = Annotated[str | None, typer.Option(help='The only elements to use, such as "K,Mg,F".')]
 Forbidden = Annotated[

@@ -203,11 +203,12 @@ def _unlabelled(
 def _replay(tuning: Tuning, properties: Sequence[str], rng: np.random.Generator) -> pd.DataFrame:
     """Random crystals unlike the designs, with all that the first weights say of them.
 
-    Of elements that they do not know they say nothing, so such crystals are left out.
+    Only of elements that they know: of others they say nothing.
     """
     formulas = list(dict.fromkeys(tuning.labelled["formula"]))
     number = max(MIN_REPLAY, REPLAY * len(tuning.labelled))
-    crystals = distant_crystals(number, formulas, tuning.template, rng)
+    known = frozenset(_header_of(tuning.first).elements)
+    crystals = distant_crystals(number, formulas, tuning.template, rng, elements=known)
     rows = _unlabelled(crystals, number, rng)
     return _taught(rows, properties, tuning.first).dropna(subset=list(properties))
 

@@ -142,7 +142,8 @@ def _completeness(summary: Mapping[str, Any]) -> list[str]:
     line = (
         f"  {search['decorations']:,} decorations, {search['relaxed']:,} relaxed, "
         f"{search.get('given_up', 0):,} given up as too far from the targets, "
-        f"{search['successes']:,} succeed with {search['distinct_successes']:,} formulas"
+        + (f"{search['not_looked_at']:,} not looked at, " if search.get("not_looked_at") else "")
+        + f"{search['successes']:,} succeed with {search['distinct_successes']:,} formulas"
     )
     seen = search["relaxed"] + search.get("given_up", 0)
     if search["successes"] > summary["n"] and seen == search["possible_by_composition"]:

@@ -5,32 +5,24 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pandas as pd
-import torch
-from pymatgen.core import Species, Structure
-from torch import Tensor
+from pymatgen.core import Structure
 
-from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.errors import InputError
 from smoacs.predictors import ENERGY, Predictor, load_predictor, resolve_device
-from smoacs.search.anneal import anneal
+from smoacs.search.beginnings import Beginning
 from smoacs.search.chemical_rules import crystal_rules
 from smoacs.search.config import DesignConfig
 from smoacs.search.decoration_rules import decoration_rule
 from smoacs.search.exhaustive import Exhaustive, wanted_properties
-from smoacs.search.finish import finish
 from smoacs.search.geometry_guard import GeometryGuard
+from smoacs.search.gradients import Gradients, to_structures
 from smoacs.search.held import held_sites
-from smoacs.search.moves import Moves, with_variants
 from smoacs.search.objective import Objective
 from smoacs.search.pareto import front_of
 from smoacs.search.plan import Plan, plan_search, with_rest_decided
 from smoacs.search.progress import ProgressCallback, Recorder
 from smoacs.search.relax import Evaluator
-from smoacs.search.rest import start_at_radii, with_shared_choices
-from smoacs.search.rested import RestedFinish
 from smoacs.search.seeded import search_seeds
-from smoacs.search.settings import AT_REST, PRESETS
-from smoacs.search.site_symmetry import SiteSymmetry
 from smoacs.search.state import Keeper
 from smoacs.targets import Target, check_spreads
 from smoacs.templates import Template, is_seed_source
@@ -51,6 +43,8 @@ class DesignResult:
         steps: Optimisation steps.
         interrupted: Whether the search was stopped before its last step.
         met: Which structures the search holds for successes; empty if it does not say.
+        losses: Loss of the targets of each structure, as the search counts it; of failures at rest,
+            what they lack of it included; empty likewise.
         search: How it was searched, as in summary.json: `method`, `note` and, of an exhaustive
             search, what there was and what was found.
         decorations: Every decoration that an exhaustive search has evaluated, with its values; None
@@ -70,6 +64,7 @@ class DesignResult:
     steps: int
     interrupted: bool = False
     met: tuple[bool, ...] = ()
+    losses: tuple[float, ...] = ()
     search: Mapping[str, object] = field(default_factory=dict)
     decorations: pd.DataFrame | None = None
     templates: tuple[Template, ...] = ()
@@ -123,40 +118,21 @@ def _search_template(
     predictor: Predictor,
     targets: Sequence[Target],
     taken: frozenset[str] = frozenset(),
+    begin: Sequence[Beginning] = (),
 ) -> DesignResult:
-    """Search for `config.n` crystals of one template, none of them of a composition `taken`."""
+    """Search for `config.n` crystals of one template, none of them of a composition `taken`.
+
+    Candidates at rest begin as the crystals `begin`, if there are any, one for each.
+    """
     recorder = Recorder(config.steps, *told)
     _check_roles(targets, template)
     rules = crystal_rules(config.chemical_rules(template))
-    guard = GeometryGuard.of(template, config.geometry_rules())
-    plan = plan_search(
-        config,
-        template,
-        targets,
-        predictor,
-        rule=decoration_rule(rules, template),
-    )
+    rule = decoration_rule(rules, template)
+    plan = Plan(None)
+    if not begin:
+        plan = plan_search(config, template, targets, predictor, rule=rule)
     if plan.space is not None:
         return _search_exhaustively(config, predictor, plan, targets=targets, told=told)
-    settings = AT_REST if config.at_rest else PRESETS[config.preset]
-    generator = torch.Generator().manual_seed(config.seed)
-    space = DesignSpace.from_templates([template] * config.n, resolve_device(config.device))
-    moves = Moves.of(template, rules, space)
-    own = with_variants(space, template, rules, n=config.n, seed=config.seed)
-    if config.at_rest and moves is None:
-        own = with_shared_choices(space, template, generator)
-    soft = SoftCrystals.start(
-        own,
-        generator,
-        score_noise=settings.anneal.score_noise,
-        combination_noise=settings.anneal.combination_noise,
-    )
-    if config.at_rest:
-        start_at_radii(soft, settings.anneal.temperature_start, config.repeat)
-    if guard is not None:
-        soft.project()
-    finish_steps = 0 if settings.finish is None else round(settings.finish.share * config.steps)
-    anneal_steps = config.steps - finish_steps
     front = front_of(config, targets, resolve_device(config.device))
     with Objective(
         predictor,
@@ -167,63 +143,22 @@ def _search_template(
         front=front,
         held=held_sites(template),
     ) as objective:
-        anneal(
-            soft,
-            objective,
-            settings.anneal,
-            copy_mutate=settings.copy_mutate,
-            steps=anneal_steps,
-            generator=generator,
-            recorder=recorder,
-        )
-        if front is not None:
-            front.freeze()
-        combination, elements = soft.discretise()
-        if guard is not None:
-            elements = guard.distinguish(soft, combination, elements)
-        met: tuple[bool, ...] = ()
-        if settings.finish is None or not finish_steps or recorder.stopped:
-            pass
-        elif config.at_rest:
-            stage = RestedFinish(
-                soft,
-                objective,
-                settings.finish,
-                symmetry=SiteSymmetry.of(template),
-                generator=generator,
-                guard=guard,
-                moves=moves,
-                space=space,
-                kinds=template.site_labels,
-                taken=taken,
-            )
-            combination, elements = stage.run(finish_steps, recorder)
-            met = stage.met
-        else:
-            combination, elements = finish(
-                soft,
-                objective,
-                settings.finish,
-                steps=finish_steps,
-                generator=generator,
-                recorder=recorder,
-                guard=guard,
-                moves=moves,
-            )
-    structures = to_structures(soft, template, combination, elements, guard=guard)
+        search = Gradients(config, template, rules, objective, begin=begin)
+        ended = search.run(recorder, taken)
     total = recorder.seconds
     predicting = objective.seconds["predictor"]
     return DesignResult(
         config=config,
         template=template,
-        structures=structures,
-        combinations=[template.combination_names[k] for k in combination.tolist()],
+        structures=search.structures(ended.combination, ended.elements),
+        combinations=[template.combination_names[k] for k in ended.combination.tolist()],
         history=recorder.table(),
         predictor_calls=objective.predictor_calls,
         timings={"predictor": predicting, "everything else": total - predicting, "total": total},
         steps=recorder.steps,
         interrupted=recorder.stopped,
-        met=met,
+        met=ended.met,
+        losses=ended.losses,
         search={"method": "gradient", "note": plan.note},
     )
 
@@ -256,7 +191,7 @@ def _search_exhaustively(
             repeat=config.repeat,
             seed=config.seed,
         )
-        found = search.run(config.n, *told, budget=plan.budget)
+        found = search.run(config.n, *told, budget=plan.budget, unfinished=plan.unfinished)
     guard = GeometryGuard.of(space.template, config.geometry_rules())
     structures = to_structures(
         found.soft, space.template, found.combination, found.elements, guard=guard
@@ -272,6 +207,8 @@ def _search_exhaustively(
         decorations=found.decorations,
         steps=1,
         interrupted=found.interrupted,
+        met=(found.successes > 0,) * len(structures),
+        losses=found.losses,
         search={
             "method": "exhaustive",
             "note": "; ".join(filter(None, [plan.note, found.end])),
@@ -279,6 +216,7 @@ def _search_exhaustively(
             "possible_by_composition": len(space),
             "relaxed": found.relaxed,
             "given_up": found.given_up,
+            "not_looked_at": found.not_looked_at,
             "successes": found.successes,
             "distinct_successes": found.distinct,
         },
@@ -301,27 +239,3 @@ def _check_roles(targets: Sequence[Target], template: Template) -> None:
                 f'target "{target}": only perovskites have a tolerance factor, and the template '
                 f"{template.name!r} has no A, B and X sites"
             )
-
-
-def to_structures(
-    soft: SoftCrystals,
-    template: Template,
-    combination: Tensor,
-    elements: Tensor,
-    *,
-    guard: GeometryGuard | None = None,
-) -> list[Structure]:
-    """Convert to pymatgen structures with oxidation states; coordinates are not wrapped."""
-    if guard is None:
-        plain = soft.hard_crystals(combination, elements).to_structures()
-    else:
-        plain = guard.structures(soft, combination, elements)
-    structures = []
-    for structure, k in zip(plain, combination.tolist(), strict=True):
-        charges = template.combinations[k]
-        species = [
-            Species(site.specie.symbol, int(charge))
-            for site, charge in zip(structure, charges, strict=True)
-        ]
-        structures.append(Structure(structure.lattice, species, structure.frac_coords))
-    return structures

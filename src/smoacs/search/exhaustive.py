@@ -1,11 +1,10 @@
-"""The complete answer: every composition of a template, relaxed and compared with the targets."""
+"""Every composition of a template, relaxed and compared with the targets: the best bets first."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,7 +16,8 @@ from smoacs.predictors import (
     Predictor,
     is_at_rest,
 )
-from smoacs.search.findings import Arrays, Findings
+from smoacs.search.course import FIRST, LEARNT, LEAST, ROUND, Course, Promise
+from smoacs.search.findings import Arrays, Findings, Found
 from smoacs.search.guesses import RestGuess, set_variables, variables, variables_of
 from smoacs.search.hopes import Hopes, Watch, Yardstick
 from smoacs.search.progress import ProgressCallback, ProgressEvent
@@ -30,12 +30,15 @@ from smoacs.targets import Target
 ATOMS_TOGETHER = 4_000
 """Atoms of the crystals that are relaxed at the same time."""
 
-FIRST = 400
-"""Decorations that are relaxed from the usual lattice; later ones start where these suggest."""
+SPARE = 1.5
+"""Factor on the calls that decorations took so far, so that no budget is exceeded."""
 
-SAMPLE = 800
-"""Decorations after them that are all relaxed, to learn how far values move; of the others, those
-that are too far from the targets are given up."""
+STALE = 256
+"""Decorations without a success after which an unfinished search may end before its budget, if
+these are more than half of all so far."""
+
+LITTLE_HOPE = 0.5
+"""Successes that the others must promise for it to go on all the same."""
 
 NEAR_REST = (0.98, 1.02, 0.96, 1.04, 0.94, 1.06, 0.92, 1.08)
 """Factors of the relaxed lattice lengths that are tried, in turn, where designs need not rest."""
@@ -45,59 +48,27 @@ WITHOUT_ENERGY = (1.0, 0.96, 1.04, 0.92, 1.08, 0.88, 1.12, 0.84, 1.16, 0.8, 1.2,
 
 
 @dataclass(frozen=True)
-class Found:
-    """What an exhaustive search found.
+class _Lessons:
+    """What the decorations relaxed so far teach for the others; None for nothing yet.
 
     Attributes:
-        soft: Geometry of the crystals to return, best first.
-        combination: Combination of each, [R].
-        elements: Element of each site, [R·n].
-        history: Properties of the crystals to return, in long form, as of a single step.
-        decorations: A row for each decoration that was evaluated: `combination`, `sites` (its
-            elements in the order of the sites), the targets' properties, whether it was
-            `given_up` before it came to rest, and whether the targets are `met`.
-        calls: Predictor calls.
-        relaxed: Decorations that were relaxed to the end.
-        given_up: Those that were given up before, too far from the targets.
-        successes: Those that meet the targets.
-        distinct: Compositions among them.
-        seconds: Time that it took, before a kill included.
-        interrupted: Whether it was stopped before the last decoration.
-        end: Why it ended where it did, in words; empty if there is nothing to say.
+        guess: Where they will rest.
+        promise: Whether they will meet the targets.
+        hopes: What is out of reach once they have begun to relax.
     """
 
-    soft: SoftCrystals
-    combination: Tensor
-    elements: Tensor
-    history: pd.DataFrame
-    decorations: pd.DataFrame
-    calls: int
-    relaxed: int
-    given_up: int
-    successes: int
-    distinct: int
-    seconds: float
-    interrupted: bool
-    end: str = ""
-
-    def shortage(self, n: int) -> str:
-        """That all there is are fewer successes than the n asked for, in words; empty if not."""
-        if self.distinct >= n:
-            return ""
-        found = f"{self.distinct:,} distinct" if self.distinct else "no"
-        return f"all were gone through and {found} successes found, where {n:,} were asked for"
-
-
-@dataclass(frozen=True)
-class _Lessons:
-    """What the decorations relaxed so far teach for the others; None for nothing yet."""
-
     guess: RestGuess | None = None
+    promise: Promise | None = None
     hopes: Hopes | None = None
 
 
 class Exhaustive:
-    """Relaxes all decorations of a space, batch by batch, and keeps those that meet the targets."""
+    """Relaxes the decorations of a space, round by round, and keeps those that meet the targets.
+
+    After every round it learns from all that it knows: where decorations rest, which of those left
+    promise to meet the targets, and which of those begun will not. So the successes come early, and
+    what is left at the end costs a call or two each.
+    """
 
     def __init__(
         self,
@@ -119,18 +90,20 @@ class Exhaustive:
             at_rest: Whether only the energy's minimum counts.
             conservative: Standard deviations by which values may be off, to the worse side.
             repeat: Of the template, for lengths that start from ionic radii.
-            seed: Of the order in which decorations are relaxed.
+            seed: Of the order in which the first decorations are relaxed.
         """
-        # In random order, the first of them stand for all.
-        self._order = np.random.default_rng(seed).permutation(len(space))
         self.space = space
+        self._course = Course(
+            space, seed=seed, at_once=max(1, ATOMS_TOGETHER // space.template.n_sites)
+        )
         self.targets = tuple(targets)
         self.evaluator = evaluator
         self.at_rest = at_rest
         self.repeat = repeat
         self._yardstick = Yardstick(self.targets, conservative)
         self._relaxes = ENERGY in evaluator.predictor.properties
-        self._complete: _Lessons | None = None
+        self._lessons = _Lessons()
+        self._learnt = 0
 
     def run(
         self,
@@ -139,6 +112,7 @@ class Exhaustive:
         keeper: Keeper | None = None,
         *,
         budget: int | None = None,
+        unfinished: bool = False,
     ) -> Found:
         """Relax everything; return at most `n` crystals, new compositions first.
 
@@ -148,47 +122,78 @@ class Exhaustive:
             keeper: Keeps what is done, gives it back, and may ask for an end after a batch.
             budget: Predictor calls after which to end before everything is relaxed, as it then also
                 does when it has n distinct successes and there is nothing to maximise or minimise.
+            unfinished: Whether it is to end as well when little hope is left.
         """
-        batches = self._batches()
         results, spent = self._done_before(keeper)
         begin = time.perf_counter() - spent
-        reached = sum(len(batch) for batch in batches[: len(results)])
+        course, total = self._course, len(self.space)
         interrupted, end = False, ""
-        for batch in batches[len(results) :]:
-            end = "" if budget is None else self._end(reached, results, n, budget)
+        while not course.is_done:
+            self._learn(results)
+            met = _met(results)
+            end = "" if budget is None else self._end(met, n, budget)
+            if not end and unfinished and self._is_stale(met):
+                end = f"{self._ended()}, with little hope for the others"
             if end:
                 break
-            results.append(self._batch(batch, self._lessons(reached, results)))
-            reached += len(batch)
+            rows = self._next(met, n, budget)
+            results.append(self._batch(rows, self._lessons))
+            course.take(rows)
             if progress is not None:
-                met = sum(int(result["met"].sum()) for result in results)
-                stage = "relaxing every composition"
-                progress(ProgressEvent(stage, reached, len(self.space), met / reached))
+                rate = sum(int(result["met"].sum()) for result in results) / len(course)
+                progress(ProgressEvent("relaxing compositions", len(course), total, rate))
             if keeper is not None:
-                interrupted = keeper.stop_asked and reached < len(self.space)
+                interrupted = keeper.stop_asked and not course.is_done
                 if interrupted or keeper.due:
                     keeper.keep(self._state(results, time.perf_counter() - begin))
             if interrupted:
                 break
-        back = np.argsort(self._order[:reached])
+        back = np.argsort(course.rows)
         joined = {k: torch.cat([r[k] for r in results]).cpu().numpy()[back] for k in results[0]}
-        findings = self._findings(np.sort(self._order[:reached]), joined)
+        findings = self._findings(course.rows[back], joined)
         found = self._found(findings, n, begin, interrupted=interrupted)
-        return replace(found, end=found.shortage(n) if reached == len(self.space) else end)
+        return replace(found, end=found.shortage(n) if course.is_done else end)
 
-    def _end(self, reached: int, results: list[dict[str, Tensor]], n: int, budget: int) -> str:
-        """Why to end before the next batch, in words; empty to go on."""
-        if not results:
-            return ""
-        after = f"after {reached:,} of {len(self.space):,} decorations"
-        met = torch.cat([result["met"] for result in results]).cpu().numpy()
-        distinct = len(np.unique(self.space.compositions(self._order[:reached][met]), axis=0))
-        if distinct >= n and not any(target.direction for target in self.targets):
-            return f"it ended {after} with the {n:,} distinct successes asked for"
+    def _next(self, met: NDArray[np.bool_], n: int, budget: int | None) -> NDArray[np.int64]:
+        """Decorations of the next round."""
+        course, promise = self._course, self._lessons.promise
+        if budget is None:
+            return course.next_round(promise, met)
+        missing = n - course.n_distinct(met) if self._ends_with_n else None
+        return course.next_round(promise, met, missing=missing, most=self._affordable(budget))
+
+    def _affordable(self, budget: int) -> int | None:
+        """Decorations that a budget still allows, with something to spare; None if not known."""
+        done = len(self._course)
+        if not done:
+            return None
         calls = self.evaluator.calls
-        if calls + calls / reached * (ATOMS_TOGETHER // self.space.template.n_sites) > budget:
-            return f"it ended {after} with its budget spent"
+        return int((budget - calls) / (SPARE * calls / done))
+
+    def _end(self, met: NDArray[np.bool_], n: int, budget: int) -> str:
+        """Why to end before the next round, in words; empty to go on."""
+        if self._ends_with_n and self._course.n_distinct(met) >= n:
+            return f"{self._ended()}, with the {n:,} distinct successes asked for"
+        affordable, left = self._affordable(budget), len(self.space) - len(self._course)
+        if affordable is not None and affordable < min(LEAST, left):
+            return f"{self._ended()}, with its budget spent"
         return ""
+
+    def _ended(self) -> str:
+        seen, total = len(self._course), len(self.space)
+        return f"it ended unfinished, after {seen:,} of {total:,} decorations"
+
+    def _is_stale(self, met: NDArray[np.bool_]) -> bool:
+        """Whether there have been successes, but for a long time, and the others promise none."""
+        since = len(met) - 1 - np.flatnonzero(met)[-1] if met.any() else 0
+        if since <= max(STALE, len(met) / 2):
+            return False
+        return self._course.hope(self._lessons.promise, met) < LITTLE_HOPE
+
+    @property
+    def _ends_with_n(self) -> bool:
+        """Whether n successes are enough: nothing is to be maximised or minimised."""
+        return not any(target.direction for target in self.targets)
 
     def _findings(self, rows: NDArray[np.int64], joined: Arrays) -> Findings:
         """What was found of some decorations."""
@@ -213,67 +218,67 @@ class Exhaustive:
             soft=soft,
             combination=combination,
             elements=elements,
+            losses=tuple(joined["loss"][chosen].tolist()),
             history=findings.table(chosen, {"step": 1, "candidate": np.arange(len(chosen))}),
             decorations=findings.decorations(),
             calls=self.evaluator.calls,
             relaxed=int((~joined["given_up"]).sum()),
             given_up=int(joined["given_up"].sum()),
+            not_looked_at=len(self.space) - len(findings.rows),
             successes=len(findings.successes),
             distinct=findings.n_distinct,
             seconds=time.perf_counter() - begin,
             interrupted=interrupted,
         )
 
-    def _batches(self) -> list[NDArray[np.int64]]:
-        """Decorations of each batch: those to learn from first, then the others."""
-        size = max(1, ATOMS_TOGETHER // self.space.template.n_sites)
-        stages = np.split(self._order, [FIRST, FIRST + SAMPLE])
-        return [
-            batch
-            for stage in stages
-            for batch in np.split(stage, range(size, len(stage), size))
-            if len(batch)
-        ]
-
     def _done_before(self, keeper: Keeper | None) -> tuple[list[dict[str, Tensor]], float]:
-        """Results of batches that were done before a kill, and the time that they took, s."""
+        """Results of rounds that were done before a kill, and the time that they took, s."""
         last = None if keeper is None else keeper.last()
         if last is None:
             return [], 0.0
         self.evaluator.calls = last["calls"]
+        self._course.take(last["rows"].numpy())
         return list(last["results"]), float(last["seconds"])
 
     def _state(self, results: list[dict[str, Tensor]], seconds: float) -> State:
-        calls = self.evaluator.calls
-        return {"results": results, "calls": calls, "seconds": seconds, "history": {}}
+        return {
+            "results": results,
+            "rows": torch.as_tensor(self._course.rows),
+            "calls": self.evaluator.calls,
+            "seconds": seconds,
+            "history": {},
+        }
 
-    def _lessons(self, reached: int, results: list[dict[str, Tensor]]) -> _Lessons:
-        """What the first decorations teach, once they are relaxed."""
-        if self._complete is not None:
-            return self._complete
+    def _learn(self, results: list[dict[str, Tensor]]) -> None:
+        """Learn from what is known."""
+        reached = len(self._course)
         if reached < FIRST or not self._relaxes:
-            return _Lessons()
-        rows = self._order[: min(reached, FIRST + SAMPLE)]
-        known = {k: torch.cat([r[k] for r in results])[: len(rows)] for k in results[0]}
-        rests = known["rests"]
-        if not rests.any():
-            return _Lessons()
-        usual = variables_of(self._start(rows)[0])
-        change = variables(known["lengths"], known["angles"], known["displacements"]) - usual
-        guess = RestGuess(self._parts(rows)[rests.cpu().numpy()], change[rests].cpu().numpy())
-        if len(rows) < FIRST + SAMPLE:
-            return _Lessons(guess)
-        hopes = None
-        if self.at_rest:
-            rested = known["shortfalls"].where(rests[:, None], torch.nan)
-            hopes = Hopes(known["begun"][FIRST:], rested[FIRST:])
-        self._complete = _Lessons(guess, hopes)
-        return self._complete
+            return
+        names = ("rests", "lengths", "angles", "displacements", "shortfalls", "begun")
+        known = {name: torch.cat([result[name] for result in results]) for name in names}
+        if self._learnt < LEARNT:
+            self._learnt = min(reached, LEARNT)
+            self._lessons = self._lessons_of(self._learnt, known)
+        later = known["rests"][FIRST:]
+        if self.at_rest and later.sum() >= ROUND:
+            rested = known["shortfalls"][FIRST:].where(later[:, None], torch.nan)
+            self._lessons = replace(self._lessons, hopes=Hopes(known["begun"][FIRST:], rested))
 
-    def _parts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Combination, then the element of each site, of some decorations, [b, 1 + n]."""
-        columns = self.space.combination[rows], self.space.elements[rows]
-        return np.column_stack(columns).astype(np.int64)
+    def _lessons_of(self, n: int, known: dict[str, Tensor]) -> _Lessons:
+        """Guess and promise by the first n decorations that are known."""
+        rows = self._course.rows[:n]
+        parts, rests = self.space.parts(rows), known["rests"][:n]
+        guess = promise = None
+        if rests.any():
+            usual = variables_of(self._start(rows)[0])
+            geometry = (known[name][:n] for name in ("lengths", "angles", "displacements"))
+            change = (variables(*geometry) - usual)[rests]
+            guess = RestGuess(parts[rests.cpu().numpy()], change.double().cpu().numpy())
+        shortfalls = known["shortfalls"][:n].double().cpu().numpy()
+        finite = np.isfinite(shortfalls).all(axis=1)
+        if self._yardstick.n_bounds and finite.any():
+            promise = Promise(parts[finite], shortfalls[finite])
+        return _Lessons(guess, promise)
 
     def _crystals(self, rows: NDArray[np.int64]) -> tuple[SoftCrystals, Tensor, Tensor]:
         """Crystals of some decorations, with combination [b] and elements [b·n]."""
@@ -305,7 +310,7 @@ class Exhaustive:
         if self._relaxes:
             relaxation = Relaxation(soft, combination, elements, self.space.symmetry)
             if lessons.guess is not None:
-                change = torch.as_tensor(lessons.guess(self._parts(rows)))
+                change = torch.as_tensor(lessons.guess(self.space.parts(rows)))
                 set_variables(soft, variables_of(soft) + change.to(soft.lengths))
                 relaxation.symmetrise()
             values, finite, pressure, force = relaxation.run(self.evaluator, watch)
@@ -372,6 +377,12 @@ class _Trial:
         self.met = met
         self.start = soft.lengths.detach().clone()
         self.lengths = self.start.clone()
+
+
+def _met(results: list[dict[str, Tensor]]) -> NDArray[np.bool_]:
+    """Whether the decorations so far, in the order of their rounds, meet all targets."""
+    met = [result["met"].cpu().numpy() for result in results]
+    return np.concatenate(met) if met else np.zeros(0, dtype=np.bool_)
 
 
 def wanted_properties(

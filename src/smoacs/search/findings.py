@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from smoacs.chemistry import ELEMENTS
+from smoacs.crystals import SoftCrystals
 from smoacs.pareto import front_ranks
 from smoacs.predictors import physical
 from smoacs.search.pareto import extremes
@@ -20,6 +22,54 @@ Arrays = dict[str, NDArray[Any]]
 
 NEAREST_MISSES = 10
 """Crystals returned where none meets the targets."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an exhaustive search found.
+
+    Attributes:
+        soft: Geometry of the crystals to return, best first.
+        combination: Combination of each, [R].
+        elements: Element of each site, [R·n].
+        losses: Of the targets, [R].
+        history: Properties of the crystals to return, in long form, as of a single step.
+        decorations: A row for each decoration that was evaluated: `combination`, `sites` (its
+            elements in the order of the sites), the targets' properties, whether it was
+            `given_up` before it came to rest, and whether the targets are `met`.
+        calls: Predictor calls.
+        relaxed: Decorations that were relaxed to the end.
+        given_up: Those that were given up before, too far from the targets.
+        not_looked_at: Those that it did not come to.
+        successes: Those that meet the targets.
+        distinct: Compositions among them.
+        seconds: Time that it took, before a kill included.
+        interrupted: Whether it was stopped before the last decoration.
+        end: Why it ended where it did, in words; empty if there is nothing to say.
+    """
+
+    soft: SoftCrystals
+    combination: Tensor
+    elements: Tensor
+    losses: tuple[float, ...]
+    history: pd.DataFrame
+    decorations: pd.DataFrame
+    calls: int
+    relaxed: int
+    given_up: int
+    not_looked_at: int
+    successes: int
+    distinct: int
+    seconds: float
+    interrupted: bool
+    end: str = ""
+
+    def shortage(self, n: int) -> str:
+        """That all there is are fewer successes than the n asked for, in words; empty if not."""
+        if self.distinct >= n:
+            return ""
+        found = f"{self.distinct:,} distinct" if self.distinct else "no"
+        return f"all were gone through and {found} successes found, where {n:,} were asked for"
 
 
 @dataclass(frozen=True)

@@ -1,52 +1,104 @@
-"""Where decorations will rest, guessed from those that already do."""
+"""What decorations will come to, guessed from those that are known: by a Gaussian process."""
+
+from functools import cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pymatgen.core import Element
 from torch import Tensor
 
+from smoacs.chemistry import ELEMENTS
 from smoacs.crystals import SoftCrystals
 
 NOISE = 0.2
 """Variance that likeness does not explain, over that of two decorations that are the same."""
 
+KINSHIP = 0.5
+"""Likeness that neighbours in the periodic table may have, of 1 for the same element."""
 
-class RestGuess:
-    """Regression of geometries at rest on what sits where, by likeness to known decorations.
+NEIGHBOURS = 3.0, 1.0
+"""Groups and periods that make two elements neighbours."""
+
+ROWS = 4_096
+"""Decorations that are guessed at the same time."""
+
+
+class Regression:
+    """Regression of values on what sits where, by likeness to known decorations.
 
     The mean of a Gaussian process (C. E. Rasmussen and C. K. I. Williams, Gaussian Processes for
-    Machine Learning, chapter 2). Two decorations with m of their n + 1 parts in common, the
-    combination of charges and the element of each site, have the covariance ((1 + m) / (2 + n))²:
-    what every part and every pair of parts does adds up.
+    Machine Learning, chapter 2). Of two decorations with n sites the n + 1 parts, the combination
+    of charges and the element of each site, are compared. With m for the sum of their likenesses,
+    1 for what is the same, the covariance is ((1 + m) / (2 + n))²: what every part and every pair
+    of parts does adds up, and kindred elements do the like.
+
+    Attributes:
+        errors: Root mean square error of each value for a decoration left out (the book's equation
+            5.12), [V].
     """
+
+    def __init__(self, parts: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Learn from M decorations.
+
+        Args:
+            parts: Combination, then the element of each site (Z - 1), [M, 1 + n].
+            values: V values of each, [M, V].
+        """
+        self._parts = parts
+        self._mean = values.mean(axis=0)
+        covariance = _likeness(parts, parts) + NOISE * np.eye(len(parts), dtype=np.float32)
+        inverse = np.linalg.inv(covariance)
+        self._weights = inverse @ (values - self._mean).astype(np.float32)
+        left_out = self._weights / np.diag(inverse)[:, None]
+        self.errors: NDArray[np.float64] = np.sqrt(np.square(left_out, dtype=float).mean(axis=0))
+
+    def __call__(self, parts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Values of other decorations, [b, V]."""
+        chunks = np.split(parts, range(ROWS, len(parts), ROWS))
+        change = [_likeness(chunk, self._parts) @ self._weights for chunk in chunks]
+        values: NDArray[np.float64] = self._mean + np.concatenate(change)
+        return values
+
+
+class RestGuess:
+    """Where decorations will rest: within the range of those that already do."""
 
     def __init__(self, parts: NDArray[np.int64], geometries: NDArray[np.float64]) -> None:
         """Learn from M decorations.
 
         Args:
-            parts: Combination, then the element of each site, [M, 1 + n].
+            parts: Combination, then the element of each site (Z - 1), [M, 1 + n].
             geometries: Their V variables at rest, [M, V].
         """
-        self._parts = parts
         self._low, self._high = geometries.min(axis=0), geometries.max(axis=0)
-        self._mean = geometries.mean(axis=0)
-        covariance = _likeness(parts, parts) + NOISE * np.eye(len(parts))
-        self._weights = np.linalg.solve(covariance, geometries - self._mean)
+        self._regression = Regression(parts, geometries)
 
     def __call__(self, parts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Variables of other decorations, [b, V], within the range of those learnt from."""
-        guess = self._mean + _likeness(parts, self._parts) @ self._weights
-        clipped: NDArray[np.float64] = guess.clip(self._low, self._high)
+        """Variables of other decorations, [b, V]."""
+        clipped: NDArray[np.float64] = self._regression(parts).clip(self._low, self._high)
         return clipped
 
 
-def _likeness(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+def _likeness(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
     """Covariance of decorations, [b, M]."""
-    common = np.zeros((len(some), len(others)))
-    for mine, theirs in zip(some.T, others.T, strict=True):
-        common += mine[:, None] == theirs
-    covariance: NDArray[np.float64] = ((1 + common) / (1 + some.shape[1])) ** 2
+    alike = np.equal.outer(some[:, 0], others[:, 0]).astype(np.float32)
+    kinship = _kinship()
+    for mine, theirs in zip(some.T[1:], others.T[1:], strict=True):
+        alike += np.take(kinship[mine], theirs, axis=1)
+    covariance: NDArray[np.float32] = ((1 + alike) / (1 + some.shape[1])) ** 2
     return covariance
+
+
+@cache
+def _kinship() -> NDArray[np.float32]:
+    """Likeness of elements, [Z, Z]: 1 of each with itself, less by their distance in the table."""
+    elements = [Element(symbol) for symbol in ELEMENTS]
+    place = np.array([(element.group, element.row) for element in elements]) / NEIGHBOURS
+    distance = np.square(place[:, None] - place).sum(axis=2)
+    kinship = KINSHIP * np.exp(-distance / 2) + (1 - KINSHIP) * np.eye(len(elements))
+    narrow: NDArray[np.float32] = kinship.astype(np.float32)
+    return narrow
 
 
 def variables(lengths: Tensor, angles: Tensor, displacements: Tensor) -> Tensor:

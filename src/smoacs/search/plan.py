@@ -1,6 +1,5 @@
-"""Which search a run takes: by gradients, or the complete one where it is small enough."""
+"""Which search a run takes: by gradients, or through all compositions, as far as calls allow."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ import torch
 from smoacs.errors import InputError
 from smoacs.predictors import ENERGY, Predictor
 from smoacs.search.config import DesignConfig
+from smoacs.search.course import FIRST
 from smoacs.search.enumerate import Rule, n_fillings
-from smoacs.search.exhaustive import FIRST, SAMPLE
 from smoacs.search.site_symmetry import SiteSymmetry
 from smoacs.search.survey import LIMIT, MOST_COPIES, Space, cheap_parts, survey
 from smoacs.targets import Target
@@ -21,10 +20,23 @@ HELD = 1.2
 """A lattice length whose bounds are closer than this factor was chosen, not left to the energy."""
 
 CALLS = {True: (8, 6, 3), False: (20, 15, 12)}
-"""Predictor calls that relax one of the first, the sample's and the other decorations of an
-exhaustive search, by whether symmetry holds all sites, as it does in perovskites, or not, as in
-rutile and wurtzite. The last number is with bounds that only a relaxation decides, where 1.1 to 4.0
-were measured; without, it is that of the sample."""
+"""Predictor calls that relax a decoration of an exhaustive search: one of the first; one of the
+others where nothing is given up; and one where bounds that only a relaxation decides are out of
+reach for some. By whether symmetry holds all sites, as it does in perovskites, or not, as in rutile
+and wurtzite. On perovskites the last is 1.1 to 3.6."""
+
+UNFINISHED = 32
+"""Times the budget that going through all compositions may take if a run is to go through the most
+promising ones only."""
+
+WORTHWHILE = 3
+"""Times the calls of the first decorations that a budget must have for an unfinished search. With
+less gradients are ahead: 8 perovskites took them 728 calls, against 1,018; 32 took 3,104, against
+1,300."""
+
+FILLINGS_PER_CALL = 200
+"""Fillings of the sites, for each predictor call of the budget, up to which they are enumerated for
+an unfinished search. That takes less time than the calls."""
 
 ROUNDING = 1e-6
 
@@ -41,11 +53,13 @@ class Plan:
         note: Why, in a sentence; empty if there is nothing to say.
         budget: Predictor calls after which an exhaustive search ends, unless it has what was asked
             for before; None for the complete answer.
+        unfinished: Whether the budget is too small for all of the space.
     """
 
     space: Space | None
     note: str = ""
     budget: int | None = None
+    unfinished: bool = False
 
 
 def plan_search(
@@ -82,19 +96,22 @@ def plan_search(
     allowance = f"the budget of {config.n:,} × {config.steps:,} predictor calls"
     fits = _fitting(config, template, targets, predictor, rule=rule)
     if fits is None:
-        if config.search == "gradient":
-            return Plan(None)
-        return Plan(
-            None,
+        note = (
             f"search by gradients: relaxing every decoration of {template.name!r} does not fit "
-            f"into {allowance}",
+            f"into {allowance}"
         )
+        return Plan(None, note if config.search == "auto" else "")
     space, calls = fits
     about = f"{float(f'{calls:.2g}'):,.0f}"
-    need = f"{len(space):,} decorations to relax, about {about} calls, fit into {allowance}"
-    if config.search == "auto":
-        return Plan(space, f"exhaustive search: {need}", config.n * config.steps)
-    return Plan(None, f"the search 'exhaustive' would give the complete answer: {need}")
+    need = f"{len(space):,} decorations to relax, about {about} calls"
+    budget = config.n * config.steps
+    if config.search == "gradient":
+        best = "the search 'exhaustive' would give the complete answer"
+        return Plan(None, f"{best}: {need}, fit into {allowance}")
+    if calls <= budget:
+        return Plan(space, f"exhaustive search: {need}, fit into {allowance}", budget)
+    note = f"unfinished search: of {need}, those that promise most, within {allowance}"
+    return Plan(space, note, budget, unfinished=True)
 
 
 def _fitting(
@@ -105,13 +122,25 @@ def _fitting(
     *,
     rule: Rule | None,
 ) -> tuple[Space, int] | None:
-    """The space and about how many calls it takes; None if it does not fit into the budget."""
+    """The space to go through and about how many calls all of it takes.
+
+    None if they do not fit into the budget, or, where an unfinished search will do, if they exceed
+    it too far.
+    """
     budget = config.n * config.steps
-    most = budget * MOST_COPIES if config.search == "auto" else QUICK_LOOK
-    if n_fillings(template) > most:
+    fillings = n_fillings(template)
+    if fillings > (budget * MOST_COPIES if config.search == "auto" else QUICK_LOOK):
         return None
     cost = Cost.of(template, targets, predictor)
-    space = survey(template, targets, predictor, rule=rule, limit=cost.most_within(budget))
+    ordered = (
+        config.search == "auto"
+        and fillings <= budget * FILLINGS_PER_CALL
+        and budget >= WORTHWHILE * cost.calls(FIRST)
+        and cost.bounded
+        and not any(target.direction for target in targets)
+    )
+    most = cost.most_within(UNFINISHED * budget if ordered else budget)
+    space = survey(template, targets, predictor, rule=rule, limit=most)
     return None if space is None or not len(space) else (space, cost.calls(len(space)))
 
 
@@ -145,37 +174,31 @@ class Cost:
     """Predictor calls that an exhaustive search for designs at rest takes, roughly.
 
     Attributes:
-        stages: Decorations of each stage and the calls of one; the last stage has no end.
+        first: Calls of one of the first decorations.
+        others: Calls of one of the others.
+        bounded: Whether bounds that only a relaxation decides tell one from another.
     """
 
-    stages: tuple[tuple[float, int], ...]
+    first: int
+    others: int
+    bounded: bool
 
     @staticmethod
     def of(template: Template, targets: Sequence[Target], predictor: Predictor) -> "Cost":
         """Cost on a template."""
-        first, sample, others = CALLS[_sites_are_fixed(template)]
+        first, patient, others = CALLS[_sites_are_fixed(template)]
         decided = [target for _, part in cheap_parts(targets, predictor) for target in part]
-        if all(target.direction or target in decided for target in targets):
-            others = sample  # nothing is given up
-        return Cost(((FIRST, first), (SAMPLE, sample), (math.inf, others)))
+        bounded = not all(target.direction or target in decided for target in targets)
+        return Cost(first, others if bounded else patient, bounded)
 
     def calls(self, n: int) -> int:
         """Calls for n decorations."""
-        total, left = 0, n
-        for size, each in self.stages:
-            here = int(min(size, left))
-            total, left = total + here * each, left - here
-        return total
+        return min(n, FIRST) * self.first + max(n - FIRST, 0) * self.others
 
     def most_within(self, budget: int) -> int:
         """Most decorations that a budget of calls is enough for."""
-        n = 0
-        for size, each in self.stages:
-            here = int(min(size, budget // each))
-            n, budget = n + here, budget - here * each
-            if here < size:
-                break
-        return n
+        left = budget - FIRST * self.first
+        return budget // self.first if left < 0 else FIRST + left // self.others
 
 
 def _sites_are_fixed(template: Template) -> bool:

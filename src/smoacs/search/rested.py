@@ -5,11 +5,12 @@ calls are spent, or when it has become clear that it will miss what its candidat
 then is it compared. Swaps are proposed from the slopes of the properties at a crystal at rest.
 
 A success with a composition that nobody has is kept for good, and its candidate goes on to look for
-another one while there are candidates without a success: these have its places.
+another one while there are candidates without a success: these have its places. Of a property that
+is to be as large or small as possible the best are kept, one of each composition.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.predictors import MAX_FORCE, MAX_PRESSURE
 from smoacs.search.anneal import all_met
+from smoacs.search.climb import Climb, Outcome
 from smoacs.search.crystal_rows import CrystalRows, composition_keys
 from smoacs.search.finish import has_extreme
 from smoacs.search.geometry_guard import GeometryGuard
@@ -45,56 +47,6 @@ PACE = 4.0
 
 SETTLED = 0.8
 """Share of the pressure and force that a crystal at rest may have; below it a trial ends."""
-
-
-@dataclass
-class _Climb:
-    """What the candidates are doing.
-
-    Attributes:
-        elements: On trial, [N].
-        loss: Of the best crystals, [B].
-        target_loss: Of these, without what they lack of being at rest, [B].
-        last_loss: Loss of the targets in the last step of the trial, [B].
-        met: Whether the best crystals meet all targets at rest, [B].
-        filled: Places that a success with a composition of its own has, [B].
-        failures: Trials in a row that brought a candidate nothing, [B].
-        calls: Of the present trial, [B].
-        owing: Candidates that have spent the call of the next step already, [B].
-        idle: Candidates without any swap left, [B].
-        values: Last values of the targets' properties, each [B].
-    """
-
-    elements: Tensor
-    loss: Tensor
-    target_loss: Tensor
-    last_loss: Tensor
-    met: Tensor
-    filled: Tensor
-    failures: Tensor
-    calls: Tensor
-    owing: Tensor
-    idle: Tensor
-    values: dict[str, Tensor] = field(default_factory=dict)
-
-    @staticmethod
-    def begin(elements: Tensor, n: int) -> "_Climb":
-        """All that is known before the first step."""
-        infinite = torch.full((n,), torch.inf, device=elements.device)
-        no = torch.zeros(n, dtype=torch.bool, device=elements.device)
-        none = torch.zeros(n, dtype=torch.int64, device=elements.device)
-        return _Climb(
-            elements=elements.clone(),
-            loss=infinite,
-            target_loss=infinite.clone(),
-            last_loss=infinite.clone(),
-            met=no,
-            filled=no.clone(),
-            failures=none,
-            calls=none.clone(),
-            owing=no.clone(),
-            idle=no.clone(),
-        )
 
 
 class RestedFinish:
@@ -139,6 +91,7 @@ class RestedFinish:
         self._guard = guard
         self._moves = moves
         self._extreme = has_extreme(objective)
+        self._keeps = objective.front is None  # else losses of two candidates do not compare
         self._combination = combination
         self._settler = Settler(self._soft, symmetry)
         self._best = CrystalRows.of(self._soft, combination, elements)
@@ -147,7 +100,7 @@ class RestedFinish:
             self._soft, objective, settings, kinds=kinds, generator=generator, moves=moves
         )
         self._estimates = self._swaps.estimates
-        self._climb = _Climb.begin(elements, soft.space.n_systems)
+        self._climb = Climb.begin(elements, soft.space.n_systems)
         everyone = torch.ones_like(self._climb.met)
         self._settler.restart(everyone, elements)
 
@@ -172,23 +125,41 @@ class RestedFinish:
             "chemistry": {"combination": self._combination},
         }
         device = self._soft.lengths.device
-        for _ in recorder.steps_of("finishing", steps, parts, device):
-            active = ~(climb.owing | climb.idle | climb.filled.all())
+        for step in recorder.steps_of("finishing", steps, parts, device):
+            active = ~(climb.owing | climb.idle | self._done)
             climb.owing[:] = False
             if active.any():
-                self._step(torch.nonzero(active).flatten())
-            met = climb.met if self._extreme else climb.filled
-            recorder.record("finishing", climb.values, met)
+                self._step(torch.nonzero(active).flatten(), last=step + 1 == steps)
+            recorder.record("finishing", climb.values, self._met)
         return self._results()
+
+    @property
+    def _done(self) -> bool:
+        """Whether there is nothing left to find."""
+        return bool(self._climb.filled.all()) and not self._extreme
+
+    @property
+    def _met(self) -> Tensor:
+        """Which places have a success, [B]."""
+        climb = self._climb
+        return climb.filled | climb.met if self._extreme else climb.filled
 
     @property
     def met(self) -> tuple[bool, ...]:
         """Whether each result is a success; of extremes, whether it meets all bounds."""
-        met = self._climb.met if self._extreme else self._climb.filled
-        return tuple(met.tolist())
+        return tuple(self._met.tolist())
 
-    def _step(self, index: Tensor) -> None:
-        """Evaluate the crystals on trial of some candidates ([b] indices); move or judge each."""
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """Loss of each result; of failures, what they lack of being at rest included."""
+        climb = self._climb
+        return tuple(torch.where(climb.filled, climb.found_loss, climb.loss).tolist())
+
+    def _step(self, index: Tensor, *, last: bool) -> None:
+        """Evaluate the crystals on trial of some candidates ([b] indices); move or judge each.
+
+        After the last step all trials are over.
+        """
         climb, soft = self._climb, self._soft
         if self._guard is not None:
             self._guard.make_room(soft, self._combination, climb.elements)
@@ -207,7 +178,7 @@ class RestedFinish:
             fits = self._guard.fits(crystals, self._combination[index])
             met, loss = met & fits, loss.where(fits, torch.inf)
         gradient = self._settler.look(index, crystals, evaluation)
-        ended = self._ended(index, evaluation, loss)
+        ended = self._ended(index, evaluation, loss) | last
         if not ended.all():
             cell = crystals.cell.detach()[~ended]
             self._settler.step(index[~ended], gradient[~ended], cell)
@@ -216,8 +187,8 @@ class RestedFinish:
             total = loss + rest_loss(evaluation).to(loss)
             margins = {name: margin[ended] for name, margin in evaluation.margins.items()}
             values = {name: value[ended] for name, value in evaluation.values.items()}
-            outcome = _Outcome(met[ended], loss[ended], total[ended], values, margins)
-            self._conclude(index[ended], outcome)
+            outcome = Outcome(met[ended], loss[ended], total[ended], values, margins)
+            self._conclude(index[ended], outcome, last=last)
 
     def _ended(self, index: Tensor, evaluation: Evaluation, loss: Tensor) -> Tensor:
         """Which of the trials that were evaluated are over, [b]."""
@@ -232,7 +203,7 @@ class RestedFinish:
         hopeless = (miss > torch.where(new, LEAP, PACE * change)) & ~first
         return settled | spent | hopeless | ~evaluation.finite
 
-    def _conclude(self, rows: Tensor, outcome: "_Outcome") -> None:
+    def _conclude(self, rows: Tensor, outcome: Outcome, *, last: bool) -> None:
         """Compare trials that are over, keep what is better, and begin new ones."""
         climb = self._climb
         self._estimates.learn(rows, outcome.values)
@@ -248,7 +219,7 @@ class RestedFinish:
             field_[chosen] = value[accepted].to(field_)
         climb.failures[rows] += 1
         climb.failures[chosen] = 0
-        if climb.filled.all():
+        if self._done or last:
             return
         if len(chosen):
             part = self._soft.hard_crystals(self._combination, climb.elements).select(chosen)
@@ -265,40 +236,54 @@ class RestedFinish:
         self._start_again(rows)
         self._propose(rows)
 
-    def _accepted(self, rows: Tensor, outcome: "_Outcome") -> Tensor:
+    def _accepted(self, rows: Tensor, outcome: Outcome) -> Tensor:
         """Which trials their candidates go on from, [r]; successes get their places."""
         climb = self._climb
         lower = outcome.total < climb.loss[rows]
         was = climb.met[rows]
         accepted = (outcome.met & ~was) | ((outcome.met == was) & lower)
         accepted |= climb.loss[rows].isinf()
-        if self._extreme:
+        if not self._keeps:
             return accepted
         keys = composition_keys(climb.elements.view(len(climb.met), -1)[rows])
-        taken = self._compositions_taken()
         for r in torch.nonzero(outcome.met).flatten().tolist():
-            if keys[r] in taken or climb.filled.all():
-                accepted[r] &= ~was[r]
-                continue
-            accepted[r] = True
-            taken.add(keys[r])
-            self._keep(int(rows[r]))
+            new = self._keep(int(rows[r]), keys[r], outcome.loss[r])
+            if not self._extreme:
+                accepted[r] = new or bool(accepted[r] & ~was[r])
         return accepted
+
+    def _keep(self, row: int, key: str, loss: Tensor) -> bool:
+        """Give the success of a candidate a place, if its composition is new or it is better.
+
+        The place is the candidate's own, or that of one that has none; of extremes, where there are
+        none left, that of the worst.
+        """
+        climb = self._climb
+        places = torch.nonzero(climb.filled).flatten().tolist()
+        keys = dict(zip(composition_keys(self._found.elements[climb.filled]), places, strict=True))
+        free = torch.nonzero(~climb.filled).flatten()
+        if key in keys or key in self._taken:
+            place = keys.get(key)
+        elif not climb.filled[row]:
+            place = row
+        elif len(free):
+            place = int(free[climb.loss[free].argmax()])
+        else:
+            place = int(climb.found_loss.argmax())
+        if place is None or (climb.filled[place] and not self._improves(place, loss)):
+            return False
+        climb.filled[place] = True
+        climb.found_loss[place] = loss.to(climb.found_loss)
+        now = CrystalRows.of(self._soft, self._combination, climb.elements)
+        self._found.take(torch.tensor([place]), now, torch.tensor([row]))
+        return True
+
+    def _improves(self, place: int, loss: Tensor) -> bool:
+        return self._extreme and bool(loss < self._climb.found_loss[place])
 
     def _compositions_taken(self) -> set[str]:
         """Keys of the compositions that a further success may not have."""
         return {*self._taken, *composition_keys(self._found.elements[self._climb.filled])}
-
-    def _keep(self, row: int) -> None:
-        """Give the success of a candidate a place: its own, or that of one that has none."""
-        climb = self._climb
-        place = row
-        if bool(climb.filled[row]):
-            free = torch.nonzero(~climb.filled).flatten()
-            place = int(free[climb.loss[free].argmax()])
-        climb.filled[place] = True
-        now = CrystalRows.of(self._soft, self._combination, climb.elements)
-        self._found.take(torch.tensor([place]), now, torch.tensor([row]))
 
     def _start_again(self, rows: Tensor) -> None:
         """Let candidates whose patience is spent go on from random successes of others."""
@@ -347,14 +332,3 @@ class RestedFinish:
         self._best.take(places, self._found, places)
         self._best.place(self._soft, everyone)
         return self._best.combination, self._best.elements.flatten()
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """Of r trials that are over: whether all is met, and their losses and values, each [r]."""
-
-    met: Tensor
-    loss: Tensor
-    total: Tensor
-    values: dict[str, Tensor]
-    margins: dict[str, Tensor]

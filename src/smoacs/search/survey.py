@@ -48,6 +48,11 @@ class Space:
         """Decorations that have to be relaxed."""
         return len(self.elements)
 
+    def parts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Combination, then the element of each site (Z - 1), of some decorations, [b, 1 + n]."""
+        columns = self.combination[rows], self.elements[rows]
+        return np.column_stack(columns).astype(np.int64)
+
     def compositions(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Elements of decorations in ascending order, [b, n]: equal for equal formulas."""
         ordered: NDArray[np.uint8] = np.sort(self.elements[rows], axis=1)
