@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py --out benchmarks/results/ablation.json
 
-Two seeds of 48 candidates take two minutes on one core; the issue's 256 take ten. At the end it
+Two seeds of 48 candidates take two minutes on one core; 256 take ten. At the end it
 prints the table of docs/optimiser.md.
 """
 
