@@ -37,7 +37,7 @@ def search_seeds(
     """Deal the candidates over the seeds, candidate i to seed i modulo their number, and search.
 
     At rest the search goes on, round by round, on the seeds that the best crystals came from (see
-    `rounds`); the best of all are returned, and no formula succeeds twice.
+    `rounds`). The best of all are returned, each formula once as long as there are others.
 
     Args:
         config: What is wanted; `n` candidates in all.
