@@ -63,6 +63,8 @@ predictor, beside other ways to search on the same predictor, criteria and budge
   crystals of different formulas of all that it evaluated, which is kinder to it.
 - **success**: share of n that meets all criteria when `smoacs.judge`, which shares no code with any
   of the searches, evaluates it anew: each target, neutral, and for perovskites still a perovskite.
+  Where fewer than n such crystals exist, as on the rows with a bound on the hull energy, no method
+  reaches 1, and more come within reach the further from rest a crystal may be.
 - **distinct**: different formulas among the successes, over n. **new**: those of them that are not
   in the training data, over n.
 - **at rest**: share of the successes that are at rest, where that is not asked for.
