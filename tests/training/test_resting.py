@@ -1,9 +1,12 @@
 """Crystals near a predictor's rest: lower in its energy than where they were drawn, and copies."""
 
 import numpy as np
+import pandas as pd
+from pymatgen.core import Lattice, Structure
 
 from smoacs.predictors import load_predictor
 from smoacs.relaxation import relax_structures
+from smoacs.training.layout import layout_row
 from smoacs.training.resting import resting_samples
 from smoacs.training.samples import MIN_COVALENT_RATIO, closest_ratio
 
@@ -23,3 +26,17 @@ def test_samples_come_in_pairs_of_rest_and_deformed_copy() -> None:
         assert rest.structure.composition == copy.structure.composition
         assert low < high
         assert len(rest.structure) == 5
+
+
+def test_known_crystals_lend_their_structure_to_other_elements() -> None:
+    rock_salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    known = pd.DataFrame([layout_row(rock_salt)])
+    samples = resting_samples(
+        6, np.random.default_rng(0), load_predictor(), known, perovskite_share=0.0
+    )
+    eights = [s.structure for s in samples if len(s.structure) == 8]
+    assert eights
+    assert {len(s.structure) for s in samples} - {8}  # decorations of structure types, too
+    assert any(s.composition.reduced_formula != "NaCl" for s in eights)

@@ -126,11 +126,10 @@ def label(
     rows = rows.reset_index(drop=True)
     formation_labels = rows["formation_energy_per_atom"].to_numpy(dtype=float)
     above_labels = rows["energy_above_hull"].to_numpy(dtype=float)
-    samples = (
-        make_samples(rows, n, rng)
-        if rest_of is None
-        else resting_samples(n, rng, rest_of, perovskite_share=perovskite_share)
-    )
+    if rest_of is None:
+        samples = make_samples(rows, n, rng)
+    else:
+        samples = resting_samples(n, rng, rest_of, rows, perovskite_share=perovskite_share)
     extra = rng.choice(len(rows), size=min(REFERENCE_CRYSTALS, len(rows)), replace=False)
     relaxed = sorted({s.parent for s in samples if s.parent >= 0} | set(extra.tolist()))
     structures = [row_structure(row) for row in rows.iloc[relaxed].itertuples()]

@@ -1,11 +1,12 @@
 """Crystals near what a predictor takes for their rest, to be labelled by a better potential.
 
 A predictor's own minima are where an optimiser ends up, and so where its errors matter most.
-Random perovskites and decorations of the structure types are relaxed on the predictor; each gives
-the end of its relaxation and a slightly deformed copy of it.
+Random perovskites, decorations of the structure types and known crystals with other elements are
+relaxed on the predictor; each gives the end of its relaxation and a slightly deformed copy of it.
 """
 
 import numpy as np
+import pandas as pd
 from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import ELEMENTS
@@ -13,14 +14,19 @@ from smoacs.predictors import Predictor
 from smoacs.relaxation import relax_structures
 from smoacs.templates import PROTOTYPES, Template, prototype, reference_structure
 from smoacs.training.samples import (
-    MIN_COVALENT_RATIO,
     Sample,
-    closest_ratio,
     covalent_radius,
+    is_trusted,
+    potential_elements,
     random_perovskite,
+    row_structure,
+    swapped,
 )
 
 PEROVSKITE_SHARE = 0.6
+SWAPPED_SHARE = 0.5
+"""Share of known crystals with other elements among those that are no perovskites."""
+
 MAX_ATOMS = 14
 """Larger structure types are left out: their labels cost too much."""
 
@@ -34,6 +40,7 @@ def resting_samples(
     n: int,
     rng: np.random.Generator,
     predictor: Predictor,
+    known: pd.DataFrame | None = None,
     *,
     perovskite_share: float = PEROVSKITE_SHARE,
 ) -> list[Sample]:
@@ -43,17 +50,22 @@ def resting_samples(
         n: How many to draw; up to twice as many come back.
         rng: Of the draw.
         predictor: One that gives the formation energy.
+        known: Crystals to swap elements in, in the training layout; None to do without.
         perovskite_share: Share of perovskites among the drawn.
     """
     types = [prototype(name) for name in PROTOTYPES]
     types = [t for t in types if t.n_sites <= MAX_ATOMS]
+    elements = potential_elements()
     drawn: list[Structure] = []
     while len(drawn) < n:
         if rng.random() < perovskite_share:
             structure = random_perovskite(rng).structure
+        elif known is not None and rng.random() < SWAPPED_SHARE:
+            parent = row_structure(known.iloc[rng.integers(len(known))])
+            structure = swapped(parent, elements, rng).structure
         else:
             structure = random_decoration(types[rng.integers(len(types))], rng)
-        if closest_ratio(structure) > MIN_COVALENT_RATIO:
+        if is_trusted(structure):
             drawn.append(structure)
     samples = []
     for relaxed in relax_structures(drawn, predictor, max_steps=MAX_STEPS):
@@ -62,7 +74,7 @@ def resting_samples(
         copy = Structure(Lattice(cell), relaxed.structure.species, relaxed.structure.frac_coords)
         copy.perturb(RATTLE * rng.random())
         samples += [Sample(s, -1, "resting") for s in (relaxed.structure, copy)]
-    return [s for s in samples if closest_ratio(s.structure) > MIN_COVALENT_RATIO]
+    return [s for s in samples if is_trusted(s.structure)]
 
 
 def random_decoration(template: Template, rng: np.random.Generator) -> Structure:

@@ -51,6 +51,12 @@ def closest_ratio(structure: Structure) -> float:
     return float((d / (r[i] + r[j])).min())
 
 
+def is_trusted(structure: Structure) -> bool:
+    """Whether no atoms are so close, and the crystal so dense, that it gets no label."""
+    roomy = structure.volume / len(structure) > MIN_VOLUME_PER_ATOM
+    return roomy and closest_ratio(structure) > MIN_COVALENT_RATIO
+
+
 def row_structure(row: Any) -> Structure:  # noqa: ANN401  (a pandas namedtuple)
     """The crystal of one row of a training file."""
     frac = np.asarray(row.frac_coords, dtype=float).reshape(-1, 3)
@@ -108,9 +114,14 @@ def swapped(structure: Structure, elements: Sequence[str], rng: np.random.Genera
     return Sample(Structure(Lattice(cell), species, structure.frac_coords), -1, "swapped")
 
 
+def potential_elements() -> list[str]:
+    """Elements that the potential can be trusted with and that bind."""
+    return [e for e in ELEMENTS[:POTENTIAL_ELEMENTS] if not Element(e).is_noble_gas]
+
+
 def make_samples(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> list[Sample]:
     """Draw `n` crystals that the potential can be trusted with, in the shares of `KIND_SHARES`."""
-    elements = [e for e in ELEMENTS[:POTENTIAL_ELEMENTS] if not Element(e).is_noble_gas]
+    elements = potential_elements()
     records = list(rows.itertuples())
     samples: list[Sample] = []
     while len(samples) < n:
@@ -122,8 +133,6 @@ def make_samples(rows: pd.DataFrame, n: int, rng: np.random.Generator) -> list[S
             sample = deformed(row_structure(records[place]), place, rng)
         else:
             sample = swapped(row_structure(records[place]), elements, rng)
-        structure = sample.structure
-        roomy = structure.volume / len(structure) > MIN_VOLUME_PER_ATOM
-        if roomy and closest_ratio(structure) > MIN_COVALENT_RATIO:
+        if is_trusted(sample.structure):
             samples.append(sample)
     return samples
