@@ -1,11 +1,9 @@
 """Time and memory of one step of the search, in parts, as ratios to the bare predictor call."""
 
-import os
 import resource
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from smoacs.crystals import Crystals, DesignSpace, NeighborList, SoftCrystals, neighbor_list
 from smoacs.predictors import Predictor, chunk_systems, load_predictor
-from smoacs.predictors.threads import single_thread
+from smoacs.predictors.threads import Workers
 from smoacs.search import DesignConfig
 from smoacs.search.anneal import anneal
 from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU, Objective
@@ -64,8 +62,6 @@ class Bench:
         self.soft = SoftCrystals.start(
             space, self.generator, score_noise=0.5, combination_noise=0.5
         )
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self.pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
         with torch.no_grad():
             self.soft.lengths.fill_(LENGTH * point.repeat / self.soft.length_unit)
 
@@ -73,15 +69,15 @@ class Bench:
         """The crystals as the search chunks them, as leaves."""
         crystals = self.soft.crystals(1.0)
         limit = ATOMS_PER_CHUNK if self.device.type == "cpu" else ATOMS_PER_CHUNK_GPU
-        chosen = [crystals.select(c) for c in chunk_systems(crystals.counts, limit)]
-        return [_leaves(part) for part in chosen]
+        chunks = chunk_systems(crystals.counts, limit)
+        return [_leaves(part) for part in crystals.split([len(c) for c in chunks])]
 
-    def neighbors(self, parts: list[Crystals]) -> list[NeighborList]:
-        """Neighbour lists of the chunks, on all cores."""
-        return list(self.pool.map(lambda p: neighbor_list(p, self.predictor.cutoff), parts))
+    def neighbors(self, workers: Workers, parts: list[Crystals]) -> list[NeighborList]:
+        """Neighbour lists of the chunks, by the search's own threads."""
+        return workers.map(lambda p: neighbor_list(p, self.predictor.cutoff), parts)
 
-    def bare(self, parts: list[Crystals], lists: list[NeighborList]) -> None:
-        """Predict with ready lists and take the gradient of the loss, on all cores."""
+    def bare(self, workers: Workers, parts: list[Crystals], lists: list[NeighborList]) -> None:
+        """Predict with ready lists and take the loss's gradient, by the search's own threads."""
 
         def work(pair: tuple[Crystals, NeighborList]) -> None:
             out = self.predictor(*pair)
@@ -89,7 +85,7 @@ class Bench:
             leaves = _tensors(pair[0])
             torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
 
-        list(self.pool.map(work, zip(parts, lists, strict=True)))
+        workers.map(work, zip(parts, lists, strict=True))
 
     def step(self, objective: Objective) -> None:
         """Everything that the search does in one step."""
@@ -120,13 +116,13 @@ def measure(point: Point, device: str, rounds: int) -> Record:
     bench = Bench(point, predictor, where)
     seconds: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
     work: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
-    with single_thread(), Objective(predictor, bench.targets) as objective:
+    with Objective(predictor, bench.targets) as objective:
         for _ in range(rounds + 1):
             parts = bench.parts()
             lists: list[NeighborList] = []
             parts_of_step: dict[str, Callable[[], object]] = {
-                "neighbors": lambda: lists.extend(bench.neighbors(parts)),  # noqa: B023 - called at once
-                "bare": lambda: bench.bare(parts, lists),  # noqa: B023
+                "neighbors": lambda: lists.extend(bench.neighbors(objective, parts)),  # noqa: B023 - called at once
+                "bare": lambda: bench.bare(objective, parts, lists),  # noqa: B023
                 "step": lambda: bench.step(objective),
             }
             for name, call in parts_of_step.items():
@@ -140,7 +136,6 @@ def measure(point: Point, device: str, rounds: int) -> Record:
         statistics.median(s / b for s, b in zip(of["step"][1:], of["bare"][1:], strict=True)) - 1
         for of in (seconds, work)
     )
-    bench.pool.shutdown()
     return {
         "device": device,
         "n": point.n,

@@ -91,6 +91,31 @@ def test_select_passes_gradients_on(crystals):
     assert moved.tolist() == [False, False, True, False]
 
 
+@pytest.mark.parametrize("sizes", [(4,), (1, 2, 1), (2, 2)])
+@pytest.mark.parametrize("with_radii", [True, False])
+def test_split_gives_what_select_gives(crystals, sizes, with_radii):
+    if not with_radii:
+        crystals = crystals.replace(ionic_radii=None, site_roles=None)
+    ends = np.cumsum(sizes)
+    for part, end, size in zip(crystals.split(sizes), ends, sizes, strict=True):
+        selected = crystals.select(torch.arange(end - size, end))
+        for name in vars(selected):
+            ours, theirs = getattr(part, name), getattr(selected, name)
+            assert (ours is None) if theirs is None else torch.equal(ours, theirs)
+
+
+def test_parts_of_a_split_can_be_leaves(crystals):
+    for part in crystals.split([1, 3]):
+        part.frac_coords.requires_grad_()
+        (grad,) = torch.autograd.grad(part.positions.sum(), part.frac_coords)
+        assert grad.shape == part.frac_coords.shape
+    assert not crystals.frac_coords.requires_grad
+
+
+def test_to_copies_only_what_changes(crystals):
+    assert crystals.to("cpu", torch.float64) is crystals
+
+
 def test_to_changes_the_precision_of_floats_only(crystals):
     single = crystals.to("cpu", torch.float32)
     assert single.cell.dtype == single.frac_coords.dtype == torch.float32

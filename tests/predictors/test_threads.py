@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 
@@ -49,3 +51,10 @@ def test_workers_keep_order_and_have_one_thread_each(two_threads):
         found = workers.map(lambda number: (number, torch.get_num_threads()), range(20))
     assert found == [(number, 1) for number in range(20)]
     assert torch.get_num_threads() == 2
+
+
+def test_a_single_item_stays_in_this_thread(two_threads):
+    with Workers() as workers:
+        found = workers.map(lambda _: (threading.get_ident(), torch.get_num_threads()), iter("a"))
+        assert workers.map(str, []) == []
+    assert found == [(threading.get_ident(), 1)]

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -47,7 +49,7 @@ class Crystals:
         """Number of crystals."""
         return int(self.cell.shape[0])
 
-    @property
+    @cached_property
     def counts(self) -> Int[Tensor, " systems"]:
         """Atoms of each crystal, shape [B]."""
         return torch.bincount(self.system_idx, minlength=self.n_systems)
@@ -77,7 +79,11 @@ class Crystals:
         return replace(self, **values)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Crystals":
-        """A copy on `device`, floating-point fields as `dtype`."""
+        """These crystals on `device`, floating-point fields as `dtype`: a copy if they were not."""
+        device = torch.device(device)
+        floats = (self.species_probs, self.frac_coords, self.cell, self.ionic_radii)
+        if self.cell.device == device and all(x is None or x.dtype == dtype for x in floats):
+            return self
 
         def move(x: Tensor) -> Tensor:
             return x.to(device=device, dtype=dtype if x.is_floating_point() else None)
@@ -105,6 +111,28 @@ class Crystals:
             ionic_radii=None if self.ionic_radii is None else self.ionic_radii[atoms],
             site_roles=None if self.site_roles is None else self.site_roles[atoms],
         )
+
+    def split(self, sizes: Sequence[int]) -> list["Crystals"]:
+        """The crystals in runs, of so many crystals each; views of the same memory."""
+        atoms = [int(counts.sum()) for counts in self.counts.split(list(sizes))]
+
+        def cut(x: Tensor | None) -> Sequence[Tensor | None]:
+            return [None] * len(atoms) if x is None else x.split(atoms)
+
+        first = accumulate(sizes, initial=0)
+        return [
+            Crystals(species, frac, cell, index - start, radii, roles)
+            for species, frac, cell, index, start, radii, roles in zip(
+                self.species_probs.split(atoms),
+                self.frac_coords.split(atoms),
+                self.cell.split(list(sizes)),
+                self.system_idx.split(atoms),
+                first,
+                cut(self.ionic_radii),
+                cut(self.site_roles),
+                strict=False,
+            )
+        ]
 
     @staticmethod
     def from_structures(

@@ -4,6 +4,8 @@ Small crystals are searched all at once: every pair of atoms with every image th
 Large ones are searched by vesin's cell lists, one by one.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -33,15 +35,18 @@ def close_pairs(crystals: Crystals, reach: float) -> Edges:
     counts = crystals.counts
     volume, heights = volumes_and_heights(cell)
     usable = has_volume(volume) & (reach > 0)
-    usable[crystals.system_idx[~frac.isfinite().all(1)]] = False
+    finite = frac.isfinite()
+    if not finite.all():
+        usable[crystals.system_idx[~finite.all(1)]] = False
     # Rounded, coordinates differ by half a cell at most: an image further off is out of reach.
     images = (reach / heights + 0.5).floor()
     small = usable & (counts <= SMALL_ATOMS) & (images <= SMALL_IMAGES).all(1)
     found: list[Edges] = []
     if small.any():
         atom = torch.arange(len(frac), device=frac.device)
-        partners = (counts.cumsum(0) * small)[crystals.system_idx] - atom
-        grid = _grid(images[small].amax(0).tolist(), frac.device)
+        partners = (counts.cumsum(0) * small).index_select(0, crystals.system_idx) - atom
+        most = images.where(small[:, None], 0.0).amax(0).tolist()
+        grid = _grid(tuple(map(int, most)), frac.device)
         atoms = (frac, crystals.system_idx, partners.clamp(min=0))
         found.append(_pairs_all_at_once(atoms, cell, grid, reach))
     large = usable & ~small
@@ -65,9 +70,10 @@ def has_volume(volume: Float[Tensor, " systems"]) -> Tensor:
     return solid
 
 
-def _grid(images: list[float], device: torch.device) -> Tensor:
+@lru_cache(maxsize=SMALL_IMAGES**3)
+def _grid(images: tuple[int, ...], device: torch.device) -> Tensor:
     """Whole lattice vectors up to so many cells away along each axis, in their order, [I, 3]."""
-    return torch.cartesian_prod(*(torch.arange(-int(r), int(r) + 1, device=device) for r in images))
+    return torch.cartesian_prod(*(torch.arange(-r, r + 1, device=device) for r in images))
 
 
 def _pairs_all_at_once(
@@ -86,19 +92,20 @@ def _pairs_all_at_once(
     numbers = torch.arange(len(frac), device=frac.device)
     i = torch.repeat_interleave(numbers, partners)
     place = torch.arange(len(i), device=frac.device)
-    j = i + place - (partners.cumsum(0) - partners)[i]
-    system = system_idx[i]
-    apart = frac[j] - frac[i]
+    j = i + place - (partners.cumsum(0) - partners).index_select(0, i)
+    system = system_idx.index_select(0, i)
+    apart = frac.index_select(0, j) - frac.index_select(0, i)
     whole = apart.round()
-    vectors = ((apart - whole).unsqueeze(1) @ cell[system]).squeeze(1)
+    vectors = ((apart - whole).unsqueeze(1) @ cell.index_select(0, system)).squeeze(1)
     steps = (grid.to(cell) @ cell).permute(2, 0, 1).contiguous()
     square = torch.zeros(len(i), len(grid), dtype=cell.dtype, device=cell.device)
     for component, step in zip(vectors.unbind(1), steps, strict=True):
-        square += (step[system] + component[:, None]).square_()
+        square += step.index_select(0, system).add_(component[:, None]).square_()
     # An atom meets its own images in opposite pairs: one of the two is enough.
     later = torch.arange(len(grid), device=grid.device) > len(grid) // 2
     pair, image = ((square <= reach * reach) & ((i < j)[:, None] | later)).nonzero().unbind(1)
-    return torch.stack([i[pair], j[pair]]), grid[image] - whole.long()[pair]
+    edge_index = torch.stack([i.index_select(0, pair), j.index_select(0, pair)])
+    return edge_index, grid.index_select(0, image) - whole.long().index_select(0, pair)
 
 
 def _pairs_by_cell_lists(crystals: Crystals, chosen: Tensor, reach: float) -> Edges:
@@ -117,7 +124,7 @@ def _pairs_by_cell_lists(crystals: Crystals, chosen: Tensor, reach: float) -> Ed
     turned = i > j
     i, j = np.where(turned, j, i), np.where(turned, i, j)
     shift = np.where(turned[:, None], -shift, shift).astype(np.int64)
-    order = np.lexsort((j, i))
+    order = np.argsort(i * len(points) + j, kind="stable")
     edge_index = torch.as_tensor(np.stack([i[order], j[order]]), device=chosen.device)
     return edge_index, torch.as_tensor(shift[order], device=chosen.device)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals.crystals import Crystals
+from smoacs.crystals.mixture import mixture_of_elements
 from smoacs.crystals.symmetry import SpaceSymmetry
 from smoacs.templates import Template
 
@@ -203,15 +204,12 @@ class SoftCrystals:
                 does; else the mixture itself is the distribution.
         """
         space = self.space
-        scores = (self._tied_scores() / temperature).unsqueeze(1)
-        q = torch.softmax(torch.where(space.allowed, scores, -torch.inf), dim=2)
         weights = (self.combination_scores / temperature).masked_fill(
             ~space.combination_used, -torch.inf
         )
         v = torch.softmax(weights, dim=1)[space.system_idx]
-        # Sums of products: einsum takes three times as long for so short axes.
-        mixture = (v.unsqueeze(2) * q).sum(1)
-        radii = None if space.radii is None else (v * (q * space.radii).sum(2)).sum(1)
+        scores = self._tied_scores() / temperature
+        mixture, radii = mixture_of_elements(scores, space.allowed, v, space.radii)
         if second_softmax:
             possible = (space.allowed & space.combination_used[space.system_idx, :, None]).any(1)
             mixture = torch.softmax(
@@ -342,8 +340,13 @@ def _ties(templates: Sequence[Template], device: torch.device | str) -> Tensor |
 
 def angle_factor(angles: Float[Tensor, "systems 3"]) -> Float[Tensor, " systems"]:
     """Square of the volume over abc, [B], of cells with the given angles (degrees, [B, 3])."""
-    cos = _cosines(angles)
-    return 1 - (cos * cos).sum(1) + 2 * cos.prod(1)
+    return _factor(_cosines(angles))
+
+
+def _factor(cos: Tensor) -> Tensor:
+    """The same from the angles' cosines, [B, 3]."""
+    a, b, c = cos.unbind(1)
+    return 1 - (cos * cos).sum(1) + 2 * a * b * c
 
 
 def _cosines(angles: Tensor) -> Tensor:
@@ -362,11 +365,12 @@ def cell_from_parameters(
         angles: α, β, γ in degrees, [B, 3], with a positive `angle_factor`.
     """
     a, b, c = lengths.unbind(1)
-    ca, cb, cg = _cosines(angles).unbind(1)
+    cos = _cosines(angles)
+    ca, cb, cg = cos.unbind(1)
     sg = torch.sin(torch.deg2rad(angles[:, 2]))
     zero = torch.zeros_like(a)
     cy = (ca - cb * cg) / sg
-    cz = torch.sqrt(angle_factor(angles)) / sg
+    cz = torch.sqrt(_factor(cos)) / sg
     rows = [
         torch.stack([a, zero, zero], 1),
         torch.stack([b * cg, b * sg, zero], 1),

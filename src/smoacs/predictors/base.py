@@ -104,5 +104,5 @@ def chunk_systems(counts: Tensor, atoms_per_chunk: int) -> list[Tensor]:
         Indices of the crystals of each chunk; every crystal once, in order.
     """
     before = torch.cumsum(counts, 0) - counts
-    chunk = before // atoms_per_chunk
-    return [torch.nonzero(chunk == c).flatten() for c in torch.unique(chunk)]
+    sizes = torch.unique_consecutive(before // atoms_per_chunk, return_counts=True)[1]
+    return list(torch.arange(len(counts), device=counts.device).split(sizes.tolist()))

@@ -34,21 +34,26 @@ class ToleranceFactor:
         if crystals.ionic_radii is None or crystals.site_roles is None:
             nan = crystals.cell.new_full((crystals.n_systems,), torch.nan)
             return {"tolerance_factor": nan}
-        a, b, x = (mean_radius(crystals, role) for role in range(3))
+        a, b, x = mean_radii(crystals)
         return {"tolerance_factor": (a + x) / (2**0.5 * (b + x))}
 
 
-def mean_radius(crystals: Crystals, role: int) -> Tensor:
-    """Mean ionic radius (Å) over the sites of one role, [B]; NaN where there is none."""
+def mean_radii(crystals: Crystals) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean ionic radii (Å) over the sites of each role, A, B and X, [B]; NaN where there is none.
+
+    Raises:
+        ValueError: If the crystals carry no ionic radii.
+    """
     if crystals.ionic_radii is None or crystals.site_roles is None:
         msg = "crystals carry no ionic radii"
         raise ValueError(msg)
-    site = crystals.site_roles == role
-    index = crystals.system_idx[site]
-    zeros = crystals.ionic_radii.new_zeros(crystals.n_systems)
-    total = zeros.index_add(0, index, crystals.ionic_radii[site])
-    count = zeros.index_add(0, index, torch.ones_like(crystals.ionic_radii[site]))
-    return total / count
+    # The role -1 of sites that have none comes first.
+    place = 4 * crystals.system_idx + crystals.site_roles + 1
+    counts = torch.bincount(place, minlength=4 * crystals.n_systems)
+    zeros = crystals.ionic_radii.new_zeros(len(counts))
+    means = zeros.index_add(0, place, crystals.ionic_radii) / counts
+    _, a, b, x = means.view(-1, 4).unbind(1)
+    return a, b, x
 
 
 class Density:

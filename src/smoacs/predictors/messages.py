@@ -2,7 +2,8 @@
 
 What torch would keep for the gradient, several arrays of pairs by channels, is most of the memory
 of a prediction. Here the gradient works them out again, a block of pairs at a time, so that a large
-cell takes little memory and, by the atom, no more time than a small one.
+cell takes little memory and, by the atom, no more time than a small one. The channels of all
+members lie side by side: what a pair takes from an atom, or adds to it, is one run of memory.
 """
 
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction, FunctionCtx
 
-FEW_PAIRS = 1000
-"""Up to so many, what torch keeps stays in the caches, and to work it out again does not pay."""
+FEW_PAIRS = 100
+"""Up to so many, to work it out again takes longer than to keep it."""
 
-PAIRS_PER_BLOCK = 4096
-"""Pairs treated together on a CPU: few enough for the caches."""
+PAIRS_PER_BLOCK = 512
+"""Pairs treated together on a CPU: few enough for the caches, and for arrays that the C library
+takes from memory it holds. Larger ones come from the system page by page, every time anew, which
+can take longer than the sums."""
 
 PAIRS_PER_BLOCK_GPU = 250_000
 
@@ -40,15 +43,27 @@ def frozen_messages(
     Returns:
         Sums of degree 0, [M, N, C], and for each harmonic, [M, 8, N, c].
     """
-    of_harmonics = torch.stack([weights[1]] * 3 + [weights[2]] * 5, dim=1)
-    sums: tuple[Tensor, Tensor] = _Messages.apply(  # type: ignore[no-untyped-call]  # torch: typed in part
-        *sent, *pairs, weights[0], of_harmonics, sign
+    weight, *others = (_members_last(weight) for weight in weights)
+    of_harmonics = torch.stack([others[0]] * 3 + [others[1]] * 5)
+    total: Tensor
+    total1: Tensor
+    total, total1 = _Messages.apply(  # type: ignore[no-untyped-call]  # torch: typed in part
+        *(_members_last(x) for x in sent), *pairs, weight, of_harmonics, sign
     )
-    return sums
+    members = len(sent[0])
+    return (
+        total.unflatten(1, (members, -1)).transpose(0, 1),
+        total1.unflatten(2, (members, -1)).permute(2, 1, 0, 3),
+    )
+
+
+def _members_last(x: Tensor) -> Tensor:
+    """[M, n, c] -> [n, M c]."""
+    return x.transpose(0, 1).flatten(1)
 
 
 class _Messages(torch.autograd.Function):
-    """The sums and their gradient; what the tensors are, `frozen_messages` says."""
+    """The sums, [N, M C] and [N, 8, M c], and their gradient; all members side by side."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, *tensors: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,38 +71,52 @@ class _Messages(torch.autograd.Function):
         ctx.save_for_backward(*tensors)
         sent, sent1, scalar, moments, index, weight, weight1, sign = tensors
         total = torch.zeros_like(sent)
-        total1 = sent1.new_zeros(len(sent1), len(sign), *sent1.shape[1:])
+        at_i, at_j = sent1.new_zeros(2, len(sent1), len(sign), sent1.shape[1])
         for pairs in _blocks(index):
             i, j = index[:, pairs]
-            by_i, by_j = sent.index_select(1, i), sent.index_select(1, j)
+            by_i, by_j = _rows(sent, i, j)
             w = scalar[pairs] @ weight
-            total.index_add_(1, i, w * by_j).index_add_(1, j, w * by_i)
-            by_i, by_j = (sent1.index_select(1, k).unsqueeze(1) for k in (i, j))
-            w1 = moments[:, pairs] @ weight1
-            total1.index_add_(2, i, w1 * by_j).index_add_(2, j, w1 * sign * by_i)
-        return total, total1
+            total.index_add_(0, i, w * by_j).index_add_(0, j, w * by_i)
+            by_i, by_j = _rows(sent1.unsqueeze(1), i, j)
+            w = _by_pair(moments[:, pairs] @ weight1)
+            at_i.index_add_(0, i, w * by_j)
+            at_j.index_add_(0, j, w * by_i)
+        return total, at_i.add_(at_j * sign.squeeze(2))
 
     @staticmethod
     def backward(ctx: BackwardCFunction, grad: Tensor, grad1: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of what is sent and of the geometry."""
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
         sent, sent1, scalar, moments, index, weight, weight1, sign = tensors
+        grad1 = grad1.contiguous()
+        turned = grad1 * sign.squeeze(2)
         of_sent, of_sent1 = torch.zeros_like(sent), torch.zeros_like(sent1)
         of_scalar, of_moments = [], []
         for pairs in _blocks(index):
             i, j = index[:, pairs]
-            by_i, by_j = sent.index_select(1, i), sent.index_select(1, j)
+            by_i, by_j = _rows(sent, i, j)
+            at_i, at_j = _rows(grad, i, j)
             w = scalar[pairs] @ weight
-            at_i, at_j = grad.index_select(1, i), grad.index_select(1, j)
-            of_sent.index_add_(1, j, w * at_i).index_add_(1, i, w * at_j)
-            of_scalar.append(((at_i * by_j + at_j * by_i) @ weight.mT).sum(0))
-            by_i, by_j = (sent1.index_select(1, k).unsqueeze(1) for k in (i, j))
-            w1 = moments[:, pairs] @ weight1
-            at_i, at_j = grad1.index_select(2, i), grad1.index_select(2, j) * sign
-            of_sent1.index_add_(1, j, (w1 * at_i).sum(1)).index_add_(1, i, (w1 * at_j).sum(1))
-            of_moments.append(((at_i * by_j + at_j * by_i) @ weight1.mT).sum(0))
+            of_sent.index_add_(0, j, w * at_i).index_add_(0, i, w * at_j)
+            of_scalar.append(torch.addcmul(at_i * by_j, at_j, by_i) @ weight.T)
+            by_i, by_j = _rows(sent1.unsqueeze(1), i, j)
+            at_i, at_j = grad1.index_select(0, i), turned.index_select(0, j)
+            w = _by_pair(moments[:, pairs] @ weight1)
+            of_sent1.index_add_(0, j, (w * at_i).sum(1)).index_add_(0, i, (w * at_j).sum(1))
+            of_w = torch.addcmul(at_i * by_j, at_j, by_i)
+            of_moments.append(of_w.transpose(0, 1) @ weight1.mT)
         of_geometry = torch.cat(of_scalar), torch.cat(of_moments, dim=1)
         return of_sent, of_sent1, *of_geometry, None, None, None, None
+
+
+def _rows(x: Tensor, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of the atoms i, and of the atoms j."""
+    return x.index_select(0, i), x.index_select(0, j)
+
+
+def _by_pair(x: Tensor) -> Tensor:
+    """[8, P, c] -> [P, 8, c], contiguous."""
+    return x.transpose(0, 1).contiguous()
 
 
 def _blocks(index: Tensor) -> Iterator[slice]:

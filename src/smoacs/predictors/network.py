@@ -249,20 +249,16 @@ class Interaction(nn.Module):
 
     def _invariants(self, a: Tensor) -> Tensor:
         """Two invariants of degree 2 and one of degree 3 per channel, squashed, [M, N, 3 c1]."""
-        a1, a2 = a[:, :3], a[:, 3:]
+        a1, a2 = a.split([3, 5], dim=1)
         b1 = a1 @ self.mix1.weight.unsqueeze(1)
         b2 = a2 @ self.mix2.weight.unsqueeze(1)
         dot1 = (a1 * b1).sum(1)
         dot2 = (a2 * b2).sum(1)
         x, y, z = b1.unbind(1)
-        r3 = math.sqrt(3.0)
-        cubic = (
-            a2[:, 0] * (r3 * x * y)
-            + a2[:, 1] * (r3 * y * z)
-            + a2[:, 2] * (0.5 * (2 * z * z - x * x - y * y))
-            + a2[:, 3] * (r3 * x * z)
-            + a2[:, 4] * (0.5 * r3 * (x * x - y * y))
-        )
+        xx, yy = x * x, y * y
+        xy, yz, z2, xz, x2_y2 = a2.unbind(1)
+        mixed = y * (xy * x + yz * z) + xz * (x * z) + 0.5 * x2_y2 * (xx - yy)
+        cubic = math.sqrt(3.0) * mixed + z2 * (z * z - 0.5 * (xx + yy))
         return torch.asinh(torch.cat([dot1, dot2, cubic], dim=2))
 
 

@@ -54,5 +54,11 @@ class Workers:
         self._one_thread.__exit__(kind, error, trace)
 
     def map(self, work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
-        """Do the work for each item, and give the results in their order."""
+        """Do the work for each item, and give the results in their order.
+
+        A single item is worked on in this thread: to hand it over and wait takes milliseconds.
+        """
+        items = list(items)
+        if len(items) == 1:
+            return [work(items[0])]
         return list(self._pool.map(work, items))

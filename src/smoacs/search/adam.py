@@ -56,8 +56,14 @@ class CandidateAdam:
         self._steps += moves
         steps = self._steps.clamp(min=1)
         # A candidate that stands still takes in nothing of its gradient and goes no step.
-        weight1, weight2 = moves * (1 - BETA1), moves * (1 - self._beta2)
-        rate, correction2 = moves / (1 - BETA1**steps), 1 - self._beta2**steps
+        of_systems = torch.stack(
+            [
+                moves * (1 - BETA1),
+                moves * (1 - self._beta2),
+                moves / (1 - BETA1**steps),
+                1 - self._beta2**steps,
+            ]
+        )
         with torch.no_grad():
             for variable, first, second in zip(
                 self.variables, self._first, self._second, strict=True
@@ -65,11 +71,10 @@ class CandidateAdam:
                 tensor, grad = variable.tensor, variable.tensor.grad
                 if grad is None:
                     continue
-                w1, w2, r, c2 = (
-                    of_systems[variable.system_idx].view(-1, *(1,) * (tensor.dim() - 1)).to(tensor)
-                    for of_systems in (weight1, weight2, rate, correction2)
-                )
-                grad = grad.where(w1 > 0, 0.0)  # one that is not finite may stand still
+                of_rows = of_systems.index_select(1, variable.system_idx).to(tensor)
+                w1, w2, r, c2 = of_rows.view(4, -1, *(1,) * (tensor.dim() - 1)).unbind()
+                if moving is not None:  # one that is not finite may stand still
+                    grad = grad.where(w1 > 0, 0.0)
                 first.lerp_(grad, w1)
                 second.lerp_(grad * grad, w2)
                 scale = (second / c2).sqrt_().add_(variable.epsilon)

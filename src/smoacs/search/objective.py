@@ -201,7 +201,9 @@ class Objective(Workers):
         """Evaluate chunk by chunk; None if memory ran out, and the next try has smaller chunks."""
         chunks = chunk_systems(crystals.counts, self._atoms_per_chunk(crystals))
         try:
-            return self.map(lambda c: evaluate(_leaves(crystals.select(c)), c), chunks)
+            parts = crystals.split([len(chunk) for chunk in chunks])
+            tasks = zip(parts, chunks, strict=True)
+            return self.map(lambda task: evaluate(_leaves(task[0]), task[1]), tasks)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -341,6 +343,8 @@ def _without_broken(evaluation: Evaluation, crystals: Crystals) -> Evaluation:
     its values alone may look sound.
     """
     radii = evaluation.radii_grad
+    if _is_sound(evaluation, crystals):
+        return evaluation
     of_sites = evaluation.species_grad.sum(1) + evaluation.frac_grad.sum(1)
     if radii is not None:
         of_sites = of_sites + radii
@@ -356,6 +360,18 @@ def _without_broken(evaluation: Evaluation, crystals: Crystals) -> Evaluation:
         cell_grad=evaluation.cell_grad.where(finite[:, None, None], 0.0),
         radii_grad=None if radii is None else radii.where(site_ok, 0.0),
     )
+
+
+def _is_sound(evaluation: Evaluation, crystals: Crystals) -> bool:
+    """Whether all numbers are finite: nothing brings a sum back that has left the finite ones."""
+    floats = [
+        *_leaf_tensors(crystals),
+        *(evaluation.loss, evaluation.species_grad, evaluation.frac_grad, evaluation.cell_grad),
+    ]
+    if evaluation.radii_grad is not None:
+        floats.append(evaluation.radii_grad)
+    with torch.no_grad():
+        return bool(torch.stack([x.sum() for x in floats]).sum().isfinite())
 
 
 def _join(parts: Sequence[Evaluation]) -> Evaluation:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from smoacs.crystals import Crystals, DesignSpace, SoftCrystals
 from smoacs.predictors import GPA, MAX_FORCE, MAX_PRESSURE
-from smoacs.predictors.descriptors import mean_radius
+from smoacs.predictors.descriptors import mean_radii
 from smoacs.search.objective import Evaluation
 from smoacs.templates import Template
 
@@ -80,7 +80,7 @@ def radius_length(crystals: Crystals) -> Tensor | None:
     """
     if crystals.ionic_radii is None or crystals.site_roles is None:
         return None
-    a, b, x = (mean_radius(crystals, role) for role in range(3))
+    a, b, x = mean_radii(crystals)
     return 0.5 * (2 * (b + x) + 2**0.5 * (a + x))
 
 
