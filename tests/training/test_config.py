@@ -66,13 +66,14 @@ def test_units_and_logarithms(toml):
 def test_shipped_config_is_valid(monkeypatch, tmp_path):
     shipped = Path(__file__).parents[2] / "configs" / "train-mp2018.toml"
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dft_perovskites").mkdir(parents=True)
     for name in (
         "megnet_mp2018",
         "mp_elasticity",
         "jarvis_supercon",
         "off_equilibrium",
         "resting",
+        "dft_perovskites/dft_perovskites",
     ):
         (tmp_path / "data" / f"{name}.parquet").touch()
     assert TrainConfig.from_toml(shipped).name == "mp2018"

@@ -1,0 +1,61 @@
+"""How far predicted band gaps are from the project's own DFT labels, by part of the data.
+
+    python benchmarks/dft_labels.py --seen 409 --out benchmarks/results/dft_labels.json
+    python benchmarks/dft_labels.py --seen 409 --predictor earlier.safetensors --out earlier.json
+
+The weights in the package were trained on the train part of the first 409 labels (`--seen`); the
+later ones they have never seen, whatever their part, and are counted as `later`.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smoacs.judging import evaluate_structures
+from smoacs.predictors import load_predictor
+from smoacs.training.samples import row_structure
+
+LABELS = Path("data/dft_perovskites/dft_perovskites.parquet")
+
+METAL = 0.05
+"""eV; below it a crystal counts as a metal."""
+
+
+def main() -> None:
+    """Predict, compare, write."""
+    parser = argparse.ArgumentParser(description="Errors of band gaps on DFT labels.")
+    parser.add_argument("--labels", type=Path, default=LABELS)
+    parser.add_argument("--seen", type=int, required=True, help="first labels, known to a training")
+    parser.add_argument("--predictor", help="a name or weights file; the built-in one if left out")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    table = pd.read_parquet(args.labels)
+    predictor = load_predictor(args.predictor, device="cpu")
+    structures = [row_structure(row) for row in table.itertuples()]
+    predicted = np.asarray(evaluate_structures(structures, predictor)["band_gap"])
+    table["error"] = predicted - table["band_gap"]
+    table["agrees"] = (predicted > METAL) == (table["band_gap"] > METAL)
+    table["part"] = table["split"].where(np.arange(len(table)) < args.seen, "later")
+    parts = {str(part): _errors(rows) for part, rows in table.groupby("part")}
+    args.out.write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(parts, indent=1))
+
+
+def _errors(rows: pd.DataFrame) -> dict[str, float]:
+    """Of some labels; `gapped` are those that are no metals."""
+    gapped = rows[rows["band_gap"] > METAL]
+    return {
+        "n": len(rows),
+        "mae": round(float(rows["error"].abs().mean()), 4),
+        "bias": round(float(rows["error"].mean()), 4),
+        "mae_gapped": round(float(gapped["error"].abs().mean()), 4),
+        "within_half_an_eV": round(float((rows["error"].abs() < 0.5).mean()), 4),
+        "metal_or_not": round(float(rows["agrees"].mean()), 4),
+    }
+
+
+if __name__ == "__main__":
+    main()
