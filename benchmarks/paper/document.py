@@ -63,9 +63,9 @@ predictor, beside other ways to search on the same predictor, criteria and budge
   crystals of different formulas of all that it evaluated, which is kinder to it.
 - **success**: share of n that meets all criteria when `smoacs.judge`, which shares no code with any
   of the searches, evaluates it anew: each target, neutral, and for perovskites still a perovskite.
-  On the rows with a bound on the hull energy fewer than n crystals come fully to rest with all
-  targets met, and our default returns no others that do; the genetic algorithm also keeps crystals
-  that meet them only under pressure, at rest up to 3 GPa.
+  On the rows with a bound on the hull energy, and of 2.5 eV, fewer than n crystals come fully to
+  rest with all targets met, and our default returns no others that do; the genetic algorithm also
+  keeps crystals that meet them only under pressure, at rest up to 3 GPa.
 - **distinct**: different formulas among the successes, over n. **new**: those of them that are not
   in the training data, over n.
 - **at rest**: share of the successes that are at rest, where that is not asked for.
