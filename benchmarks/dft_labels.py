@@ -1,7 +1,7 @@
 """How far predicted band gaps are from the project's own DFT labels, by part of the data.
 
-    python benchmarks/dft_labels.py --seen 409 --out benchmarks/results/dft_labels.json
-    python benchmarks/dft_labels.py --seen 409 --predictor earlier.safetensors --out earlier.json
+    git show 013c608:src/smoacs/predictors/weights/mp2018.safetensors > before.safetensors
+    python benchmarks/dft_labels.py mp2018 before.safetensors --seen 409 --out dft_labels.json
 
 The weights in the package were trained on the train part of the first 409 labels (`--seen`); the
 later ones they have never seen, whatever their part, and are counted as `later`.
@@ -29,19 +29,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Errors of band gaps on DFT labels.")
     parser.add_argument("--labels", type=Path, default=LABELS)
     parser.add_argument("--seen", type=int, required=True, help="first labels, known to a training")
-    parser.add_argument("--predictor", help="a name or weights file; the built-in one if left out")
+    parser.add_argument("predictors", nargs="+", help="names or weights files")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     table = pd.read_parquet(args.labels)
-    predictor = load_predictor(args.predictor, device="cpu")
-    structures = [row_structure(row) for row in table.itertuples()]
-    predicted = np.asarray(evaluate_structures(structures, predictor)["band_gap"])
-    table["error"] = predicted - table["band_gap"]
-    table["agrees"] = (predicted > METAL) == (table["band_gap"] > METAL)
     table["part"] = table["split"].where(np.arange(len(table)) < args.seen, "later")
-    parts = {str(part): _errors(rows) for part, rows in table.groupby("part")}
-    args.out.write_text(json.dumps(parts, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(parts, indent=1))
+    structures = [row_structure(row) for row in table.itertuples()]
+    report = {}
+    for name in args.predictors:
+        predictor = load_predictor(name, device="cpu")
+        predicted = np.asarray(evaluate_structures(structures, predictor)["band_gap"])
+        table["error"] = predicted - table["band_gap"]
+        table["agrees"] = (predicted > METAL) == (table["band_gap"] > METAL)
+        report[Path(name).stem] = {str(p): _errors(rows) for p, rows in table.groupby("part")}
+    text = json.dumps(report, indent=1)
+    args.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
 
 
 def _errors(rows: pd.DataFrame) -> dict[str, float]:
