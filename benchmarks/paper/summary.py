@@ -72,7 +72,7 @@ class Value:
     def text(self, digits: int = 2) -> str:
         """Such as 0.93 ± 0.01; without ± where the seeds agree in all digits shown."""
         mean, std = f"{self.mean:,.{digits}f}", f"{self.std:,.{digits}f}"
-        return mean if float(std) == 0 else f"{mean} ± {std}"
+        return mean if not std.strip("0.") else f"{mean} ± {std}"
 
 
 @dataclass(frozen=True)

@@ -274,3 +274,8 @@ def test_holds_is_added_to_records_that_are_there(tmp_path, monkeypatch):
     for _ in range(2):
         add_holds(store, [(task, [row]), (missing, [row])], predictor)
         assert store.load(task)["rows"][row.key]["holds"] == 0.5
+
+
+def test_values_with_thousands_have_their_spread():
+    assert Value(4691.0, 1144.4).text(0) == "4,691 ± 1,144"
+    assert Value(1.0, 0.001).text() == "1.00"
