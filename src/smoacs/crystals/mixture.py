@@ -29,10 +29,11 @@ def mixture_of_elements(
         scores: Of the elements, over the temperature, [N, E].
         allowed: Elements of each site under each combination, [N, K, E] bool.
         weights: Of the combinations, [N, K].
-        radii: Of each element at that site under that combination, [N, K, E]; None if unknown.
+        radii: Ionic, of each element at that site under that combination, Å, [N, K, E]; None if
+            unknown.
 
     Returns:
-        Probabilities, [N, E], and expected radii, [N]; None without radii.
+        Probabilities, [N, E], and expected radii, Å, [N]; None without radii.
     """
     found: tuple[Tensor, Tensor | None] = _Mixture.apply(  # type: ignore[no-untyped-call]  # torch: typed in part
         scores, weights, (allowed, radii)

@@ -340,11 +340,11 @@ def _ties(templates: Sequence[Template], device: torch.device | str) -> Tensor |
 
 def angle_factor(angles: Float[Tensor, "systems 3"]) -> Float[Tensor, " systems"]:
     """Square of the volume over abc, [B], of cells with the given angles (degrees, [B, 3])."""
-    return _factor(_cosines(angles))
+    return _factor_of_cosines(_cosines(angles))
 
 
-def _factor(cos: Tensor) -> Tensor:
-    """The same from the angles' cosines, [B, 3]."""
+def _factor_of_cosines(cos: Tensor) -> Tensor:
+    """`angle_factor`, [B], from the angles' cosines, [B, 3]."""
     a, b, c = cos.unbind(1)
     return 1 - (cos * cos).sum(1) + 2 * a * b * c
 
@@ -370,7 +370,7 @@ def cell_from_parameters(
     sg = torch.sin(torch.deg2rad(angles[:, 2]))
     zero = torch.zeros_like(a)
     cy = (ca - cb * cg) / sg
-    cz = torch.sqrt(_factor(cos)) / sg
+    cz = torch.sqrt(_factor_of_cosines(cos)) / sg
     rows = [
         torch.stack([a, zero, zero], 1),
         torch.stack([b * cg, b * sg, zero], 1),

@@ -363,7 +363,7 @@ def _without_broken(evaluation: Evaluation, crystals: Crystals) -> Evaluation:
 
 
 def _is_sound(evaluation: Evaluation, crystals: Crystals) -> bool:
-    """Whether all numbers are finite: nothing brings a sum back that has left the finite ones."""
+    """Whether all numbers are finite: one that is not makes every sum it is in not finite."""
     floats = [
         *_leaf_tensors(crystals),
         *(evaluation.loss, evaluation.species_grad, evaluation.frac_grad, evaluation.cell_grad),
