@@ -12,7 +12,7 @@ import pandas as pd
 from dft_recipes import METALS_NOTE, Sample
 from pymatgen.core import Composition
 
-from smoacs.dft import DftLabel, DftSettings, plan_calculation, read_labels
+from smoacs.dft import DftLabel, DftSettings, read_labels
 from smoacs.errors import InputError
 from smoacs.learning.labelled import labelled_table
 
@@ -45,7 +45,8 @@ REASONS: Final = {
 }
 
 COLUMNS: Final = {
-    "material_id": "`mp-...` for known crystals, else the number in the stream",
+    "material_id": "`mp-...` for known crystals, `design-...` for designs, else the number in the "
+    "stream",
     "formula": "reduced formula",
     "n_atoms": "5",
     "numbers": "atomic numbers: A, B, X, X, X",
@@ -53,7 +54,8 @@ COLUMNS: Final = {
     "lattice": "a, b, c (Å), α, β, γ (degrees)",
     "split": "train, val or test, by formula; one that the Materials Project set of June 2018 "
     "(MEGNet's) has, too, is in the part in which it is there",
-    "kind": "known, cubic, box, strained or shifted; none counts as relaxed in a training",
+    "kind": "known, cubic, box, strained, shifted or designed; none counts as relaxed in a "
+    "training",
     "band_gap": "smallest gap between any two k-points of the grid (eV), 0 for metals",
     "band_gap_direct": "smallest gap at one k-point (eV)",
     "band_gap_scale": "functional and program of the gap",
@@ -69,8 +71,8 @@ COLUMNS: Final = {
     "dft_cutoff": "plane waves (eV)",
     "dft_settings": "`DftSettings.key`",
     "dft_seconds": "CPU time",
-    "scale": "lengths over those that CHGNet has at rest",
-    "rest_length": "cube root of the cell's volume at rest by CHGNet (Å)",
+    "scale": "lengths over those that CHGNet has at rest; empty for designs",
+    "rest_length": "cube root of the cell's volume at rest by CHGNet (Å); empty for designs",
     "combination": "charges on A, B and X",
     "mp_band_gap": "label of the Materials Project (eV), known crystals only",
 }
@@ -86,7 +88,7 @@ def export(folder: Path, out: Path) -> None:
     skipped = Counter(line["reason"] for line in lines if line["sample"] is None)
     drawn = [Sample.from_dict(line["sample"]) for line in lines if line["sample"]]
     labels = read_labels(folder / LABELS_FILE)
-    pairs = [(s, labels[key]) for s in drawn if (key := _key(s)) in labels]
+    pairs = [(s, labels[key]) for s in drawn if (key := s.key) in labels]
     if not any(item.results for _, item in pairs):
         raise InputError(f"{folder} holds no labels yet")
     table, failures = tables(pairs)
@@ -99,11 +101,6 @@ def export(folder: Path, out: Path) -> None:
     text = card(kept, failures, agreement, far=int((~near).sum()), skipped=skipped)
     (out / CARD_FILE).write_text(text, encoding="utf-8")
     log.info("%d labels, %d failures in %s", len(kept), len(failures), out)
-
-
-def _key(sample: Sample) -> str:
-    """The calculation's name; accuracy is the default's, only limits differ."""
-    return plan_calculation(sample.structure, DftSettings()).key
 
 
 def tables(pairs: Sequence[tuple[Sample, DftLabel]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -193,7 +190,8 @@ geometry: band gap, forces, stress. {formulas} compositions of {elements} elemen
 `{TABLE_FILE}` is in the [training layout](../../docs/training.md).
 
 * **Generator**: `scripts/make_dft_dataset.py`, whose docstring says how crystals are drawn;
-  {METALS_NOTE}.
+  {METALS_NOTE}. Those of kind `designed` are designs at rest that our own searches returned,
+  drawn at random from all of a run and checked (`benchmarks/confirm_designs.py`).
 * **Band gap scale**: {scales}; plane waves to {settings.hard_cutoff:g} eV with N, O or F and to
   {settings.cutoff:g} eV without, k-points times height of the cell at least
   {settings.kpoint_density:g} Å (4×4×4 from 3.5 to 7 Å), Fermi-Dirac smearing of

@@ -14,7 +14,7 @@ from pymatgen.core import Element, Lattice, Structure
 from rest_lengths import SITES, RestLengths, ionic_length
 
 from smoacs.chemistry import ELEMENTS, goldschmidt
-from smoacs.dft import unpaired_electrons
+from smoacs.dft import DftSettings, plan_calculation, unpaired_electrons
 from smoacs.templates import Template, perovskite
 
 log = logging.getLogger("make_dft_dataset")
@@ -68,6 +68,11 @@ class Sample:
     material_id: str
     structure: Structure
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Name of its calculation; accuracy is the default's, only limits differ."""
+        return plan_calculation(self.structure, DftSettings()).key
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

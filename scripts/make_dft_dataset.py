@@ -13,10 +13,14 @@ by chance, so that whatever is done when time is up is a fair sample:
 * geometry: cube or box at 0.97 to 1.04 times these lengths, some strained by up to 4 % along each
   axis, some with all atoms shifted along one axis by about 0.08 Å.
 
+Designs that were checked by the same settings can join them (`--designs`): they are where searches
+end, which no stream of random crystals is.
+
 Needs the extras `dft` and `train`. Kill it when you like: it goes on where it was. What was drawn
 is in `drawn.jsonl`, so a later version of the code or of the predictor changes no earlier crystal.
 
     python scripts/make_dft_dataset.py --mp megnet_mp2018.parquet --out runs/dft --minutes 60
+    python scripts/make_dft_dataset.py --mp megnet_mp2018.parquet --out runs/dft --designs runs/a
     python scripts/make_dft_dataset.py --out runs/dft --export data/dft_perovskites
 """
 
@@ -36,6 +40,8 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
+from dft_designs import KIND as DESIGNED
+from dft_designs import labelled_designs
 from dft_export import DRAWN_FILE, LABELS_FILE, export
 from dft_recipes import (
     METAL,
@@ -50,12 +56,16 @@ from dft_recipes import (
 from rest_lengths import RestLengths
 
 from smoacs.dft import DftLabel, DftSettings, label
+from smoacs.dft.labels import open_labels
 from smoacs.judging import evaluate_structures
 from smoacs.predictors import load_predictor
 
 log = logging.getLogger("make_dft_dataset")
 
 N_KNOWN: Final = 50
+KNOWN, DESIGN = -1, -2
+"""Numbers of crystals that are not of the stream."""
+
 CHUNK: Final = 16
 """Crystals for each worker between two looks at the clock; the next ones are made meanwhile."""
 
@@ -113,7 +123,10 @@ def main() -> None:
         raise SystemExit("--mp is missing: the file of the training data (see --help)")
     args.out.mkdir(parents=True, exist_ok=True)
     with only_one(args.out / "lock"):
-        make(args)
+        if args.designs:
+            add_designs(args)
+        else:
+            make(args)
 
 
 def make(args: argparse.Namespace, labeller: Labeller = label) -> None:
@@ -123,7 +136,7 @@ def make(args: argparse.Namespace, labeller: Labeller = label) -> None:
     splits = mp_splits(args.mp)
     if drawn.empty:
         for sample in known_perovskites(args.mp, N_KNOWN, np.random.default_rng(args.seed)):
-            drawn.add(-1, with_split(sample, splits))
+            drawn.add(KNOWN, with_split(sample, splits))
         drawn = Drawn(args.out / DRAWN_FILE)
     rest = RestLengths(args.out / "rest_lengths.jsonl")
     coming = samples(drawn, rest, splits, seed=args.seed, limit=args.limit)
@@ -154,12 +167,31 @@ def make(args: argparse.Namespace, labeller: Labeller = label) -> None:
                 break
 
 
+def add_designs(args: argparse.Namespace) -> None:
+    """Take over the labelled designs of run directories; those that are there stay as they are."""
+    drawn = Drawn(args.out / DRAWN_FILE)
+    if drawn.empty:
+        raise SystemExit(f"{args.out} holds no dataset yet; begin one without --designs")
+    splits = mp_splits(args.mp)
+    there = {sample.key for sample in drawn.samples}
+    before = len(there)
+    with open_labels(args.out / LABELS_FILE) as file:
+        for run in args.designs:
+            for sample, item in labelled_designs(run):
+                if sample.key in there:
+                    continue
+                there.add(sample.key)
+                file.append(item)
+                drawn.add(DESIGN, with_split(sample, splits))
+    log.info("%d designs added", len(there) - before)
+
+
 def samples(
     drawn: Drawn, rest: RestLengths, splits: Mapping[str, str], *, seed: int, limit: int
 ) -> Iterator[Sample]:
     """Crystals of the stream that are not drawn yet, noted in the file as they come."""
     is_metal = metal_by_predictor()
-    made = sum(sample.about["kind"] != "known" for sample in drawn.samples)
+    made = sum(sample.about["kind"] not in {"known", DESIGNED} for sample in drawn.samples)
     for recipe in recipes(seed):
         if made >= limit:
             return
@@ -262,6 +294,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=3000, help="crystals besides the known ones")
     parser.add_argument("--minutes", type=float, default=240.0, help="no new calculations after")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--designs", type=Path, nargs="+", help="take over labels of these runs")
     parser.add_argument("--export", type=Path, help="write table and data card to this folder")
     return parser.parse_args()
 

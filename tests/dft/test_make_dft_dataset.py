@@ -1,8 +1,10 @@
 """The generator of the DFT dataset: what it draws, how it goes on, and what it publishes."""
 
 import argparse
+import dataclasses
 import itertools
 import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,9 +14,11 @@ import pandas as pd
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
+from runs.conftest import SITES, config, result, structures, table  # noqa: F401 - fixtures
 from smoacs.dft import DftLabel, DftSettings, DftValues, plan_calculation
 from smoacs.dft.labels import open_labels
 from smoacs.errors import InputError
+from smoacs.runs import read_run, save_run
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import build_dataset
 from smoacs.training.layout import check_crystals
@@ -22,7 +26,7 @@ from smoacs.training.samples import row_structure
 from smoacs.training.sources import read_source
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-MODULES = ("make_dft_dataset", "dft_export", "dft_recipes", "rest_lengths")
+MODULES = ("make_dft_dataset", "dft_designs", "dft_export", "dft_recipes", "rest_lengths")
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +127,10 @@ class Labeller:
     def __init__(self):
         self.calculated = []
 
-    def __call__(self, structures, settings=None, *, cache, workers=1):
+    def __call__(self, crystals, settings=None, *, cache, workers=1):
         assert workers == 1
         with open_labels(Path(cache)) as file:
-            plans = [plan_calculation(structure, settings) for structure in structures]
+            plans = [plan_calculation(structure, settings) for structure in crystals]
             for plan in plans:
                 if plan.key not in file.labels:
                     self.calculated.append(plan.key)
@@ -255,19 +259,59 @@ def test_export(script, made, tmp_path):
 def test_the_export_can_be_trained_on(script, made, tmp_path):
     out = tmp_path / "published"
     script.export(made[0], out)
-    config = TrainConfig(
+    settings = TrainConfig(
         name="x",
         out=tmp_path / "x.safetensors",
         data=(str(out / "dft_perovskites.parquet"),),
         properties=("formation_energy", "band_gap"),
         epochs=1,
     )
-    table = read_source(config.data[0], config)
-    data = build_dataset(table, config.properties, 4.0)
+    rows = read_source(settings.data[0], settings)
+    data = build_dataset(rows, settings.properties, 4.0)
     assert data.off_equilibrium.all()
     assert data.has_derivatives.all()
     assert np.isfinite(data.labels[:, 1]).all()
     assert np.isnan(data.labels[:, 0]).all()
+
+
+@pytest.fixture
+def checked_run(result, table, tmp_path):  # noqa: F811
+    """A run of five perovskites, one of them KMgF3 at 4 Å, that has a label."""
+    result.structures[1] = Structure(Lattice.cubic(4.0), ("K+", "Mg2+", "F-", "F-", "F-"), SITES)
+    wanted = result.config.model_copy(update={"targets": ("band_gap = 7.0 ± 0.2",)})
+    asked = dataclasses.replace(result, config=wanted)
+    run = save_run(asked, table, tmp_path / "run", force=False)
+    (run / "checks").mkdir()
+    return run
+
+
+def test_labelled_designs_join_the_dataset(script, made, checked_run, tmp_path):
+    design = next(s for s in read_run(checked_run).structures.values() if s.lattice.a == 4.0)
+    Labeller()([design], DftSettings(), cache=checked_run / "checks/dft_gpaw.jsonl")
+    folder = tmp_path / "dft"
+    shutil.copytree(made[0], folder)
+    args = argparse.Namespace(mp=folder / "mp.parquet", out=folder, designs=[checked_run])
+    script.add_designs(args)
+    script.add_designs(args)
+    script.export(folder, tmp_path / "published")
+    rows = pd.read_parquet(tmp_path / "published/dft_perovskites.parquet")
+    (row,) = rows[rows["kind"] == "designed"].itertuples()
+    assert (row.formula, row.combination) == ("KMgF3", "A+1 B+2 X-1")
+    assert row.material_id.startswith("design-")
+    assert row.band_gap == pytest.approx(4.0)
+    assert np.isnan(row.scale)
+    drawn = script.Drawn(folder / "drawn.jsonl")
+    assert len(drawn.samples) == 42, "a second time adds nothing"
+    assert drawn.last == script.Drawn(made[0] / "drawn.jsonl").last, "the stream goes on as before"
+
+
+def test_designs_without_labels_are_refused(script, made, checked_run, tmp_path):
+    args = argparse.Namespace(mp=made[0] / "mp.parquet", out=made[0], designs=[checked_run])
+    with pytest.raises(InputError, match="holds no perovskite that `smoacs check --dft gpaw`"):
+        script.add_designs(args)
+    args.out = tmp_path
+    with pytest.raises(SystemExit, match="holds no dataset yet"):
+        script.add_designs(args)
 
 
 def test_nothing_to_export(script, tmp_path):
