@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.paper.existing import existing
 from benchmarks.paper.methods import METHODS
 from benchmarks.paper.plots import draw
 from benchmarks.paper.records import Record
@@ -199,13 +200,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Write the page of the benchmarks.")
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results/paper"))
     parser.add_argument("--speed", type=Path, default=Path("benchmarks/results/speed.json"))
+    parser.add_argument("--recall", type=Path, default=Path("benchmarks/results/recall.json"))
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
     args = parser.parse_args(arguments)
     images = args.out.parent / "images" / "benchmarks"
     records = read_records(args.results)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     link = "images/benchmarks"
-    text = page(records, images, link) + speed(args.speed, images, link)
+    text = page(records, images, link) + existing(args.recall) + speed(args.speed, images, link)
     args.out.write_text(text, encoding="utf-8")
 
 

@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pymatgen.core import Structure
+
 from benchmarks.paper.methods import Task
 from benchmarks.paper.records import SAMPLE, Record, Store, from_record
 from benchmarks.paper.specification import Row
@@ -66,13 +68,35 @@ def _share(
     relaxing: tuple[CheckPotential, Path],
 ) -> float:
     structures = [from_record(item) for item in sample]
+    template = _template(row, predictor)
+    return share_that_holds(
+        structures, row.criteria, predictor, template=template, relaxing=relaxing
+    )
+
+
+def share_that_holds(
+    structures: Sequence[Structure],
+    criteria: Sequence[str],
+    predictor: Predictor,
+    *,
+    template: Template | None,
+    relaxing: tuple[CheckPotential, Path],
+) -> float:
+    """Share of designs that survive relaxation, as `smoacs check` defines it.
+
+    Args:
+        structures: The designs.
+        criteria: Targets that they met.
+        predictor: Gives the targets' properties of what was relaxed.
+        template: The kind of crystal that each has to stay; None where there is none.
+        relaxing: The potential, and the file of what is relaxed already.
+    """
     potential, cache = relaxing
     relaxed = relax_designs(structures, potential, RelaxSettings(), cache=cache)
-    template = _template(row, predictor)
     table = survival_table(
         structures,
         relaxed,
-        targets=[Target.parse(text) for text in row.criteria],
+        targets=[Target.parse(text) for text in criteria],
         predictor=predictor,
         templates=None if template is None else [template] * len(structures),
     )

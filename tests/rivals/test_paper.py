@@ -13,6 +13,7 @@ pytest.importorskip("optuna")
 from benchmarks.paper import __main__ as command
 from benchmarks.paper import plan
 from benchmarks.paper.document import page
+from benchmarks.paper.existing import existing
 from benchmarks.paper.holds import add_holds
 from benchmarks.paper.methods import AT_REST, METHODS, NotApplicableError, Task, solve
 from benchmarks.paper.plan import FIRST, TIERS, Clock, ordered
@@ -279,3 +280,28 @@ def test_holds_is_added_to_records_that_are_there(tmp_path, monkeypatch):
 def test_values_with_thousands_have_their_spread():
     assert Value(4691.0, 1144.4).text(0) == "4,691 ± 1,144"
     assert Value(1.0, 0.001).text() == "1.00"
+
+
+def test_what_exists_is_told_beside_what_was_found(tmp_path):
+    run = {
+        "distinct": 39,
+        "recall": 0.975,
+        "success": 1.0,
+        "holds": 0.95,
+        "predictor_calls": 13904,
+        "seconds": 10.4,
+    }
+    tasks = [
+        {"name": "gap", "exist": 40, "runs": [run, run | {"recall": 0.925}]},
+        {"name": "nothing", "exist": 0, "runs": [run | {"distinct": 0, "recall": 0.0}]},
+        {"name": "left", "left_out": "no shear_modulus in the predictor"},
+    ]
+    report = {"enumeration": {"relaxed": 12673, "seconds": 32.4}, "tasks": tasks}
+    file = tmp_path / "recall.json"
+    assert existing(file) == ""
+    file.write_text(json.dumps(report))
+    text = existing(file)
+    assert "(12,673 of them, 32 s)" in text
+    assert "| gap | 40 | 39 | 0.95 | 1.00 | 0.95 | 13,904 | 10 |" in text
+    assert "| nothing | 0 | 0 |  | 1.00 |" in text
+    assert "left" not in text.split("seconds |")[1]
