@@ -5,7 +5,8 @@ r"""Relaxation on the built-in formation energy, against DFT cells and against C
 
 Three measurements: held-out crystals, each axis strained by up to 8 % and the atoms rattled by
 0.1 Å, relax back to the DFT cell; random neutral perovskites in cubes of 3 to 6 Å relax on the
-predictor and on CHGNet (extra `chgnet`); 256 five-atom cells relax against the clock.
+predictor and on CHGNet (extra `chgnet`), which is also held against itself; 256 five-atom cells
+relax against the clock.
 """
 
 import argparse
@@ -63,32 +64,50 @@ def against_dft(
 
 def against_chgnet(
     predictor: Predictor, reference: Predictor, n: int, rng: np.random.Generator
-) -> dict[str, float]:
-    """Relax random perovskites on both, from the same cubes."""
-    starts = [
+) -> dict[str, dict[str, float]]:
+    """Relax random perovskites on both, from the same cubes, free and with the space group kept.
+
+    The reference relaxes them from other cubes as well: how far it agrees with itself is the most
+    that any model of it can reach. The ideal cubes are saddle points of many, which rounding lets
+    single-precision forces leave, or not.
+    """
+    perovskites = random_perovskites(n, rng)
+    starts = in_cubes(perovskites, rng)
+    known = predictor.elements & reference.elements
+    starts = [s for s in starts if known.issuperset(e.symbol for e in s.elements)]
+    others = in_cubes(starts, rng)
+    report = {}
+    for name, kept in (("chgnet", False), ("chgnet_space_group_kept", True)):
+        ours = relax_structures(starts, predictor, keep_symmetry=kept)
+        theirs = relax_structures(starts, reference, keep_symmetry=kept)
+        again = relax_structures(others, reference, keep_symmetry=kept)
+        both = np.array([a.converged and b.converged for a, b in zip(ours, theirs, strict=True)])
+        report[name] = {
+            "perovskites": len(starts),
+            **agreement(ours, theirs),
+            **{f"itself_{key}": value for key, value in agreement(again, theirs).items()},
+            "both_at_rest": float(both.mean()),
+            **_rest(ours),
+        }
+    return report
+
+
+def in_cubes(structures: list[Structure], rng: np.random.Generator) -> list[Structure]:
+    """The same crystals in cubes of 3 to 6 Å."""
+    return [
         Structure(Lattice.cubic(rng.uniform(3.0, 6.0)), s.species, s.frac_coords)
-        for s in random_perovskites(n, rng)
+        for s in structures
     ]
-    starts = [s for s in starts if reference.elements.issuperset(e.symbol for e in s.elements)]
-    starts = [s for s in starts if predictor.elements.issuperset(e.symbol for e in s.elements)]
-    ours = relax_structures(starts, predictor)
-    theirs = relax_structures(starts, reference)
+
+
+def agreement(ours: list[Relaxed], theirs: list[Relaxed]) -> dict[str, float]:
+    """Shares of crystals whose lattice lengths, all or their geometric mean, are alike."""
     off = lengths([r.structure for r in ours]) / lengths([r.structure for r in theirs]) - 1
-    mean = np.array(
-        [
-            (a.structure.volume / b.structure.volume) ** (1 / 3) - 1
-            for a, b in zip(ours, theirs, strict=True)
-        ]
-    )
-    both = np.array([a.converged and b.converged for a, b in zip(ours, theirs, strict=True)])
+    mean = np.abs(np.exp(np.log1p(off).mean(1)) - 1)
     return {
-        "perovskites": len(starts),
         "all_lengths_within_4_percent": float((np.abs(off).max(1) <= 0.04).mean()),
-        "mean_length_within_4_percent": float((np.abs(mean) <= 0.04).mean()),
-        "median_mean_length_error": float(np.median(np.abs(mean))),
-        "both_at_rest": float(both.mean()),
-        "within_4_percent_where_both_rest": float((np.abs(mean[both]) <= 0.04).mean()),
-        **_rest(ours),
+        "mean_length_within_4_percent": float((mean <= 0.04).mean()),
+        "median_mean_length_error": float(np.median(mean)),
     }
 
 
@@ -116,14 +135,14 @@ def measure(
 ) -> dict[str, dict[str, float]]:
     """All three measurements; 0 leaves one out."""
     rng = np.random.default_rng(0)
-    report = {}
+    report: dict[str, dict[str, float]] = {}
     if crystals:
         report["dft"] = against_dft(predictor, held_out(data, crystals, rng), rng)
     if cells:
         report["clock"] = against_the_clock(predictor, cells, rng)
     if perovskites:
         reference = load_predictor("chgnet", device="cpu")
-        report["chgnet"] = against_chgnet(predictor, reference, perovskites, rng)
+        report |= against_chgnet(predictor, reference, perovskites, rng)
     return report
 
 
