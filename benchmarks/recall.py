@@ -7,9 +7,8 @@ that everything meets, so that nothing is given up. Its properties at rest answe
 look into the table: all distinct formulas that succeed. Then a default run of n candidates is
 judged against them: recall is the number of those formulas that it found, over all of them, or
 over n where more exist. With `--holds K`, K of its distinct successes, drawn at random, are relaxed
-by CHGNet (extra `chgnet`), and the share that survives is kept. A default run that goes through all
-compositions is the same for every seed, and is made once; a search by gradients is repeated. Tasks
-whose properties the predictor lacks are left out, and said to be.
+by CHGNet (extra `chgnet`), and the share that survives is kept. Tasks whose properties the
+predictor lacks are left out, and said to be.
 """
 
 import argparse
@@ -150,8 +149,6 @@ def measure(
                 **_holds(task, run, predictor, args),
             }
         )
-        if method == "exhaustive":
-            break
     return {**asdict(task), "exist": len(exist), "runs": runs}
 
 

@@ -1,11 +1,11 @@
 """The section on what exists at rest and what of it a default run finds."""
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.paper.summary import Value
 from benchmarks.paper.tables import table
 
 INTRODUCTION = """
@@ -16,8 +16,9 @@ about them. Here every composition that the masks and the tolerance factor admit
 the end ({relaxed:,} of them, {seconds:.0f} s): `exist` is how many distinct ones meet a task.
 *Recall* is how many of these a default run finds, over all of them, or over n where more exist.
 *Success* is the share of what the run returned; *holds* is the share of up to 20 of its designs,
-drawn at random, that survive relaxation by CHGNet. A run that goes through all compositions is the
-same for every seed. Again: `python -m benchmarks.recall --holds 20 --out {file}`.
+drawn at random, that survive relaxation by CHGNet. Even a run that goes through all compositions
+depends a little on the seed, as crystals stop just before or after the edge of a window: mean ±
+standard deviation over {seeds} seeds. Again: `python -m benchmarks.recall --holds 20 --out {file}`.
 """
 
 COLUMNS = {
@@ -36,7 +37,8 @@ def existing(file: Path) -> str:
         return ""
     report = json.loads(file.read_text(encoding="utf-8"))
     enumeration = report["enumeration"]
-    text = INTRODUCTION.format(**enumeration, file=file.as_posix())
+    seeds = max((len(task["runs"]) for task in report["tasks"] if "runs" in task), default=0)
+    text = INTRODUCTION.format(**enumeration, seeds=seeds, file=file.as_posix())
     head = ["task", "exist", *(words for words, _ in COLUMNS.values())]
     lines = [_line(task) for task in report["tasks"] if "runs" in task]
     return f"{text}\n{table(head, lines)}"
@@ -49,5 +51,6 @@ def _line(task: Mapping[str, Any]) -> list[str]:
         values = [run[name] for run in runs if name in run]
         if name == "recall" and not task["exist"]:
             values = []
-        cells.append(f"{statistics.fmean(values):,.{digits}f}" if values else "")
+        value = Value.of(values)
+        cells.append("" if value is None else value.text(digits))
     return cells

@@ -285,14 +285,14 @@ def test_values_with_thousands_have_their_spread():
 def test_what_exists_is_told_beside_what_was_found(tmp_path):
     run = {
         "distinct": 39,
-        "recall": 0.975,
+        "recall": 0.98,
         "success": 1.0,
         "holds": 0.95,
         "predictor_calls": 13904,
         "seconds": 10.4,
     }
     tasks = [
-        {"name": "gap", "exist": 40, "runs": [run, run | {"recall": 0.925}]},
+        {"name": "gap", "exist": 40, "runs": [run, run | {"recall": 0.92}]},
         {"name": "nothing", "exist": 0, "runs": [run | {"distinct": 0, "recall": 0.0}]},
         {"name": "left", "left_out": "no shear_modulus in the predictor"},
     ]
@@ -302,6 +302,6 @@ def test_what_exists_is_told_beside_what_was_found(tmp_path):
     file.write_text(json.dumps(report))
     text = existing(file)
     assert "(12,673 of them, 32 s)" in text
-    assert "| gap | 40 | 39 | 0.95 | 1.00 | 0.95 | 13,904 | 10 |" in text
+    assert "| gap | 40 | 39 | 0.95 ± 0.03 | 1.00 | 0.95 | 13,904 | 10 |" in text
     assert "| nothing | 0 | 0 |  | 1.00 |" in text
     assert "left" not in text.split("seconds |")[1]
