@@ -69,7 +69,11 @@ def _glance_line(row: Row, summaries: Sequence[Summary], contest: Contest) -> li
             key=lambda pair: pair[0].mean,
             default=None,
         )
-        cells.append("" if mine is None else mine.text())
+        told = [] if mine is None else [mine.text()]
+        pace = next((s.values[column] for s in summaries if s.method == contest.pace), None)
+        if contest.pace != OURS and pace is not None:
+            told.append(f"{pace.text()} `{contest.pace}`")
+        cells.append("; ".join(told))
         cells.append("" if best is None else f"{best[0].text()} `{best[1]}`")
     return [f"**{cell}**" if cell else "" for cell in cells] if behind else cells
 
