@@ -190,8 +190,9 @@ geometry: band gap, forces, stress. {formulas} compositions of {elements} elemen
 `{TABLE_FILE}` is in the [training layout](../../docs/training.md).
 
 * **Generator**: `scripts/make_dft_dataset.py`, whose docstring says how crystals are drawn;
-  {METALS_NOTE}. Those of kind `designed` are designs at rest that our own searches returned,
-  drawn at random from all of a run and checked (`benchmarks/confirm_designs.py`).
+  {METALS_NOTE}. Those of kind `designed` are designs at rest
+  that our own searches returned and `smoacs check --dft gpaw` calculated, most of them drawn at
+  random from a run (`benchmarks/confirm_designs.py`).
 * **Band gap scale**: {scales}; plane waves to {settings.hard_cutoff:g} eV with N, O or F and to
   {settings.cutoff:g} eV without, k-points times height of the cell at least
   {settings.kpoint_density:g} Å (4×4×4 from 3.5 to 7 Å), Fermi-Dirac smearing of
