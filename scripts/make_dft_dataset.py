@@ -57,6 +57,7 @@ from rest_lengths import RestLengths
 
 from smoacs.dft import DftLabel, DftSettings, label
 from smoacs.dft.labels import open_labels
+from smoacs.errors import InputError
 from smoacs.judging import evaluate_structures
 from smoacs.predictors import load_predictor
 
@@ -174,16 +175,13 @@ def add_designs(args: argparse.Namespace) -> None:
         raise SystemExit(f"{args.out} holds no dataset yet; begin one without --designs")
     splits = mp_splits(args.mp)
     there = {sample.key for sample in drawn.samples}
-    before = len(there)
+    found = {s.key: (s, item) for run in args.designs for s, item in labelled_designs(run)}
+    new = [pair for key, pair in found.items() if key not in there]
     with open_labels(args.out / LABELS_FILE) as file:
-        for run in args.designs:
-            for sample, item in labelled_designs(run):
-                if sample.key in there:
-                    continue
-                there.add(sample.key)
-                file.append(item)
-                drawn.add(DESIGN, with_split(sample, splits))
-    log.info("%d designs added", len(there) - before)
+        for sample, item in new:
+            file.append(item)
+            drawn.add(DESIGN, with_split(sample, splits))
+    log.info("%d designs added", len(new))
 
 
 def samples(
@@ -300,4 +298,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(str(error)) from None
