@@ -1,6 +1,5 @@
 """Designs that `smoacs check --dft gpaw` has labelled, as crystals of the DFT dataset."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,23 +17,21 @@ CHECKED: Final = "checks/dft_gpaw.jsonl"
 """Where `smoacs check` keeps its labels in a run directory."""
 
 
-def labelled_designs(run: Path) -> Iterator[tuple[Sample, DftLabel]]:
-    """Perovskites of a run directory that have a label at the dataset's accuracy, each once.
+def labelled_designs(run: Path) -> dict[str, tuple[Sample, DftLabel]]:
+    """Perovskites of a run directory that have a label at the dataset's accuracy, by calculation.
 
     Raises:
-        InputError: It is no run directory, or none of its designs has such a label.
+        InputError: It is no run directory, of another kind of crystal, or without such labels.
     """
+    saved = read_run(run)
+    if saved.config.template != "perovskite" or saved.config.repeat != 1:
+        raise InputError(f"{run} is no run of perovskites of {len(SITES)} atoms")
     labels = read_labels(run / CHECKED)
-    found: set[str] = set()
-    for structure in read_run(run).structures.values():
-        if len(structure) != len(SITES):
-            continue
-        sample = _sample(structure)
-        if sample.key in labels and sample.key not in found:
-            found.add(sample.key)
-            yield sample, labels[sample.key]
+    samples = {sample.key: sample for sample in map(_sample, saved.structures.values())}
+    found = {key: (sample, labels[key]) for key, sample in samples.items() if key in labels}
     if not found:
         raise InputError(f"{run} holds no perovskite that `smoacs check --dft gpaw` has labelled")
+    return found
 
 
 def _sample(structure: Structure) -> Sample:

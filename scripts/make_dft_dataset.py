@@ -175,7 +175,7 @@ def add_designs(args: argparse.Namespace) -> None:
         raise SystemExit(f"{args.out} holds no dataset yet; begin one without --designs")
     splits = mp_splits(args.mp)
     there = {sample.key for sample in drawn.samples}
-    found = {s.key: (s, item) for run in args.designs for s, item in labelled_designs(run)}
+    found = dict(item for run in args.designs for item in labelled_designs(run).items())
     new = [pair for key, pair in found.items() if key not in there]
     with open_labels(args.out / LABELS_FILE) as file:
         for sample, item in new:

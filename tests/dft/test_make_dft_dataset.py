@@ -309,6 +309,10 @@ def test_designs_without_labels_are_refused(script, made, checked_run, tmp_path)
     args = argparse.Namespace(mp=made[0] / "mp.parquet", out=made[0], designs=[checked_run])
     with pytest.raises(InputError, match="holds no perovskite that `smoacs check --dft gpaw`"):
         script.add_designs(args)
+    text = (checked_run / "config.toml").read_text()
+    (checked_run / "config.toml").write_text(text.replace('"perovskite"', '"rutile"'))
+    with pytest.raises(InputError, match="is no run of perovskites of 5 atoms"):
+        script.add_designs(args)
     args.out = tmp_path
     with pytest.raises(SystemExit, match="holds no dataset yet"):
         script.add_designs(args)
