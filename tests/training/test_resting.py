@@ -24,8 +24,9 @@ def test_samples_come_in_pairs_of_rest_and_deformed_copy() -> None:
         strict=True,
     ):
         assert rest.structure.composition == copy.structure.composition
-        assert low < high
+        assert low < high + 1e-3, "rest ends at a small force: by that much a copy may be lower"
         assert len(rest.structure) == 5
+    assert np.mean(energies[::2]) < np.mean(energies[1::2])
 
 
 def test_known_crystals_lend_their_structure_to_other_elements() -> None:
