@@ -27,11 +27,11 @@ from pymatgen.core import Structure
 from scipy.optimize import linprog
 
 from smoacs.chemistry import ELEMENTS
-from smoacs.predictors import Predictor, load_predictor
+from smoacs.predictors import load_predictor
 from smoacs.predictors.builtin import formula_hash
 from smoacs.training.layout import layout_row
 from smoacs.training.potential import Labels, chgnet_energies, chgnet_labels
-from smoacs.training.resting import PEROVSKITE_SHARE, resting_samples
+from smoacs.training.resting import PEROVSKITE_SHARE, box_samples, resting_samples
 from smoacs.training.samples import Sample, make_samples, row_structure
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ MAX_FORCE = 30.0
 
 VALIDATION_SHARE = 0.05
 REFERENCE_CRYSTALS = 1500
+
+_SCALE_STREAM = 1
 
 
 def composition_matrix(structures: Sequence[Structure]) -> NDArray[np.float64]:
@@ -101,35 +103,26 @@ class Hull:
 def label(
     rows: pd.DataFrame,
     hull_rows: pd.DataFrame,
-    n: int,
+    samples: Sequence[Sample],
     seed: int,
     *,
     derivatives: bool,
-    rest_of: Predictor | None = None,
-    perovskite_share: float = PEROVSKITE_SHARE,
 ) -> pd.DataFrame:
-    """Draw and label `n` crystals.
+    """Label crystals; those with untrustworthy labels are dropped.
 
     Args:
-        rows: Relaxed crystals to deform and to swap elements in.
+        rows: Relaxed crystals that the samples' parents are among, and that tie the energy scales.
         hull_rows: Relaxed crystals that make the hull.
-        n: How many to draw; those with untrustworthy labels are dropped.
-        seed: Seed of the draw.
+        samples: The crystals.
+        seed: In the rows' ids, and of the draw of crystals that tie the energy scales.
         derivatives: Whether to label forces and stress, too.
-        rest_of: Draw crystals near this predictor's rest (`smoacs.training.resting`) instead.
-        perovskite_share: Share of perovskites among those.
 
     Returns:
         A table in the training layout (see `smoacs.training.layout`).
     """
-    rng = np.random.default_rng(seed)
-    rows = rows.reset_index(drop=True)
+    rng = np.random.default_rng([seed, _SCALE_STREAM])
     formation_labels = rows["formation_energy_per_atom"].to_numpy(dtype=float)
     above_labels = rows["energy_above_hull"].to_numpy(dtype=float)
-    if rest_of is None:
-        samples = make_samples(rows, n, rng)
-    else:
-        samples = resting_samples(n, rng, rest_of, rows, perovskite_share=perovskite_share)
     extra = rng.choice(len(rows), size=min(REFERENCE_CRYSTALS, len(rows)), replace=False)
     relaxed = sorted({s.parent for s in samples if s.parent >= 0} | set(extra.tolist()))
     structures = [row_structure(row) for row in rows.iloc[relaxed].itertuples()]
@@ -175,6 +168,17 @@ def _record(sample: Sample, identifier: str, labels: Labels) -> dict[str, Any]:
     }
 
 
+def drawn(args: argparse.Namespace, rows: pd.DataFrame) -> list[Sample]:
+    """The crystals that the command line asks for."""
+    rng = np.random.default_rng(args.seed)
+    if args.at_rest is None:
+        return make_samples(rows, args.n, rng)
+    predictor = load_predictor(args.at_rest)
+    if args.boxes:
+        return box_samples(args.n, rng, predictor, load_predictor("chgnet", device="cpu"))
+    return resting_samples(args.n, rng, predictor, rows, perovskite_share=args.perovskite_share)
+
+
 def main() -> None:
     """Command line of this script."""
     parser = argparse.ArgumentParser(description="Label off-equilibrium crystals by CHGNet.")
@@ -195,20 +199,25 @@ def main() -> None:
         default=PEROVSKITE_SHARE,
         help="of perovskites among the crystals of --at-rest",
     )
+    parser.add_argument(
+        "--boxes",
+        action="store_true",
+        help="with --at-rest: perovskites' boxes from that rest to CHGNet's, 3 to 5 for each of -n",
+    )
     args = parser.parse_args()
+    if args.boxes and args.at_rest is None:
+        parser.error("--boxes needs --at-rest: whose rest the boxes start from")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     warnings.filterwarnings("ignore")
     rows = pd.read_parquet(args.data)
     train = rows[rows["split"] == "train"]
-    small = train[train["n_atoms"] <= args.max_atoms]
+    small = train[train["n_atoms"] <= args.max_atoms].reset_index(drop=True)
     table = label(
         small,
         train,
-        args.n,
+        drawn(args, small),
         args.seed,
         derivatives=not args.energies_only,
-        rest_of=None if args.at_rest is None else load_predictor(args.at_rest),
-        perovskite_share=args.perovskite_share,
     )
     table.to_parquet(args.out)
 

@@ -3,16 +3,22 @@
 A predictor's own minima are where an optimiser ends up, and so where its errors matter most.
 Random perovskites, decorations of the structure types and known crystals with other elements are
 relaxed on the predictor; each gives the end of its relaxation and a slightly deformed copy of it.
+
+Perovskites with atoms on their ideal sites are boxes: three lengths, of which combinations are
+soft, above all where the anions differ. There a predictor and the potential that teaches it come to
+rest at different lengths although their energies differ little. `box_samples` relaxes such boxes on
+the one, from there on the other, and gives both ends and what lies around them.
 """
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import ELEMENTS
 from smoacs.predictors import Predictor
 from smoacs.relaxation import relax_structures
-from smoacs.templates import PROTOTYPES, Template, prototype, reference_structure
+from smoacs.templates import PROTOTYPES, Template, perovskite, prototype, reference_structure
 from smoacs.training.samples import (
     Sample,
     covalent_radius,
@@ -34,6 +40,15 @@ MAX_STEPS = 60
 STRAIN = 0.03
 RATTLE = 0.05
 """Standard deviation of a strain's components, and largest displacement (Å), of the copies."""
+
+BOX_STEPS = 25
+"""Of the relaxation on the potential; where a box is then, it gets its label all the same."""
+
+BOX_STRAIN = 0.05
+"""Standard deviation of the change of each length of a box's copy."""
+
+SAME_BOX = 0.01
+"""Boxes whose lengths differ by no more than this share count as one."""
 
 
 def resting_samples(
@@ -75,6 +90,49 @@ def resting_samples(
         copy.perturb(RATTLE * rng.random())
         samples += [Sample(s, -1, "resting") for s in (relaxed.structure, copy)]
     return [s for s in samples if is_trusted(s.structure)]
+
+
+def box_samples(
+    n: int, rng: np.random.Generator, predictor: Predictor, potential: Predictor
+) -> list[Sample]:
+    """Draw ideal perovskites of several anions; relax boxes on a predictor, then on a potential.
+
+    Args:
+        n: How many to draw. Of each come back both ends, a copy of either with other lengths, and,
+            where the ends differ, a box beyond the second on the line through both.
+        rng: Of the draw.
+        predictor: One that gives the formation energy.
+        potential: Another one.
+    """
+    drawn: list[Structure] = []
+    while len(drawn) < n:
+        structure = ideal_box(random_perovskite(rng).structure)
+        if len({site.specie for site in structure[2:]}) > 1 and is_trusted(structure):
+            drawn.append(structure)
+    ours = relax_structures(drawn, predictor, max_steps=MAX_STEPS, keep_symmetry=True)
+    starts = [r.structure for r in ours if is_trusted(r.structure)]
+    theirs = relax_structures(starts, potential, max_steps=BOX_STEPS, keep_symmetry=True)
+    samples = []
+    for start, end in zip(starts, theirs, strict=True):
+        first, last = (np.asarray(s.lattice.abc) for s in (start, end.structure))
+        boxes = [first, *(box * np.exp(BOX_STRAIN * rng.normal(size=3)) for box in (first, last))]
+        if np.abs(last / first - 1).max() > SAME_BOX:
+            boxes += [last, last * (last / first) ** rng.uniform(0.2, 1.0)]
+        samples += [Sample(in_box(start, box), -1, "box") for box in boxes]
+    return [s for s in samples if is_trusted(s.structure)]
+
+
+def ideal_box(structure: Structure) -> Structure:
+    """A perovskite's atoms on their ideal sites, in a cube of its volume."""
+    ideal = Structure(structure.lattice, structure.species, perovskite().frac_coords)
+    return in_box(ideal, np.full(3, structure.volume ** (1 / 3)))
+
+
+def in_box(structure: Structure, lengths: NDArray[np.float64]) -> Structure:
+    """The same atoms in a box of these lengths, Å, [3]."""
+    return Structure(
+        Lattice.orthorhombic(*lengths.tolist()), structure.species, structure.frac_coords
+    )
 
 
 def random_decoration(template: Template, rng: np.random.Generator) -> Structure:
