@@ -89,9 +89,16 @@ class Hull:
         index = np.array(sorted(best.values()))
         self.x = np.vstack([x[index], np.eye(x.shape[1])])
         self.energy = np.concatenate([energy[index], np.zeros(x.shape[1])])
+        self._known: dict[bytes, float] = {}
 
     def __call__(self, x: NDArray[np.float64]) -> float:
-        """Hull energy at one composition [98], eV/atom."""
+        """Hull energy at one composition [98], eV/atom; several crystals of one cost it once."""
+        key = np.round(x, 6).tobytes()
+        if key not in self._known:
+            self._known[key] = self._solve(x)
+        return self._known[key]
+
+    def _solve(self, x: NDArray[np.float64]) -> float:
         inside = x > 0
         rows = ~(self.x[:, ~inside] > 0).any(axis=1)
         result = linprog(
