@@ -1,27 +1,35 @@
 r"""Calibrate the spread of weights that are there, and note what their training covers.
 
 python -m smoacs.training.calibrate mine.safetensors crystals.parquet --out mine.safetensors
+
+With `--readout NAME` a kernel readout takes the place of a property's head first; those that the
+weights have already are fitted again.
 """
 
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from smoacs.errors import InputError
 from smoacs.predictors.storage import read_weights, save_weights
 from smoacs.training.calibration import finish_ensemble
 from smoacs.training.config import WEIGHTS_SUFFIX, TrainConfig
+from smoacs.training.readout import fit_readouts, form_of
 from smoacs.training.sources import load_table
 
 
-def calibrate_file(weights: Path, data: Sequence[str], out: Path) -> None:
+def calibrate_file(
+    weights: Path, data: Sequence[str], out: Path, readouts: Sequence[str] = ()
+) -> None:
     """Write weights again with a calibrated spread and what their training covers.
 
     Args:
         weights: What to calibrate.
         data: The Parquet files or folders that it was trained on, with the same splits.
         out: Where the new weights go; may be the same file.
+        readouts: Properties to give a kernel readout, besides those that have one.
 
     Raises:
         InputError: If the weights or the data are wrong, or `out` has another ending than theirs.
@@ -45,7 +53,11 @@ def calibrate_file(weights: Path, data: Sequence[str], out: Path) -> None:
             "epochs": 1,
         }
     )
-    header = finish_ensemble(network, header, load_table(config))
+    names = tuple(dict.fromkeys([*header.readouts, *readouts]))
+    table = load_table(config)
+    held_out = fit_readouts(network, table, names)
+    header = replace(header, readouts={name: form_of(name, header.log10) for name in names})
+    header = finish_ensemble(network, header, table, held_out)
     save_weights(out, network, header, formulas)
 
 
@@ -54,11 +66,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Calibrate the spread of trained weights.")
     parser.add_argument("weights", type=Path)
     parser.add_argument("data", nargs="+", help="what they were trained on (relaxed crystals)")
+    parser.add_argument(
+        "--readout", action="append", default=[], metavar="NAME", help="a property to read out"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        calibrate_file(args.weights, args.data, args.out)
+        calibrate_file(args.weights, args.data, args.out, args.readout)
     except InputError as error:
         parser.error(str(error))
 
