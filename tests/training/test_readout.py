@@ -9,6 +9,7 @@ import torch
 
 from smoacs.cli import run
 from smoacs.errors import InputError
+from smoacs.predictors.builtin import formula_hash
 from smoacs.predictors.network import Network, NetworkSettings
 from smoacs.predictors.readout import LINEAR, SQRT
 from smoacs.predictors.storage import WeightsHeader, read_weights, save_weights
@@ -102,7 +103,7 @@ def test_spread_is_calibrated_on_what_was_held_out(network, table, monkeypatch):
     held_out = fit_readouts(network, table, [TEMPERATURE])
     rows = table[table["split"] == "val"]
     data = build_dataset(rows, NAMES, SIZES.cutoff)
-    honest = torch.from_numpy(held_out[TEMPERATURE].loc[rows.index].to_numpy())
+    honest = torch.from_numpy(held_out[TEMPERATURE].loc[rows.index].to_numpy(copy=True))
     found = calibration.evaluate_ensemble(network, data, {1: honest})
     order = np.argsort(data.n_atoms, kind="stable")
     torch.testing.assert_close(found.predicted[:, 1].double(), honest.mean(1)[order])
@@ -124,7 +125,10 @@ def test_readout_for_weights_that_are_there(network, table, tmp_path):
     data = [str(tmp_path / "all.parquet")]
     new = tmp_path / "new.safetensors"
     calibrate_file(tmp_path / "old.safetensors", data, new, [TEMPERATURE])
-    first, header, _ = read_weights(new)
+    first, header, formulas = read_weights(new)
+    learnt = table.loc[table["split"] != "test", "formula"]
+    assert set(formulas.tolist()) == {1, *map(formula_hash, learnt)}
+    assert header.metrics[TEMPERATURE]["n"] == 10
     assert header.readouts == {TEMPERATURE: SQRT}
     assert first.spread is not None
     calibrate_file(new, data, new)  # a second time: the readout is fitted again

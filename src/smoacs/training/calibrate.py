@@ -12,11 +12,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from smoacs.errors import InputError
+from smoacs.predictors.network import Network
 from smoacs.predictors.storage import read_weights, save_weights
 from smoacs.training.calibration import finish_ensemble
 from smoacs.training.config import WEIGHTS_SUFFIX, TrainConfig
-from smoacs.training.readout import fit_readouts, form_of
+from smoacs.training.data import build_dataset
+from smoacs.training.evaluation import predict_dataset
+from smoacs.training.layout import RELAXED
+from smoacs.training.metrics import header_metrics
+from smoacs.training.readout import fit_readouts, form_of, with_formulas
 from smoacs.training.sources import load_table
 
 
@@ -56,9 +63,27 @@ def calibrate_file(
     names = tuple(dict.fromkeys([*header.readouts, *readouts]))
     table = load_table(config)
     held_out = fit_readouts(network, table, names)
-    header = replace(header, readouts={name: form_of(name, header.log10) for name in names})
+    header = replace(
+        header,
+        readouts={name: form_of(name, header.log10) for name in names},
+        metrics=dict(header.metrics) | _measured(network, table, names),
+    )
     header = finish_ensemble(network, header, table, held_out)
-    save_weights(out, network, header, formulas)
+    save_weights(out, network, header, with_formulas(formulas, table, held_out))
+
+
+def _measured(
+    network: Network, table: pd.DataFrame, names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Errors of properties that are read out, on relaxed test crystals."""
+    metrics = {}
+    for name in names:
+        chosen = (table["split"] == "test") & (table["kind"] == RELAXED) & table[name].notna()
+        if chosen.any():
+            data = build_dataset(table[chosen], network.properties, network.settings.cutoff)
+            found = header_metrics(network, data, predict_dataset(network, data))
+            metrics[name] = found[name]
+    return metrics
 
 
 def main() -> None:

@@ -339,7 +339,9 @@ def finish_ensemble(
     train, validation = (build_dataset(rows, properties, cutoff) for rows in sets)
     honest = [
         {
-            properties.index(name): torch.from_numpy(frame.reindex(rows.index).to_numpy(float))
+            properties.index(name): torch.from_numpy(
+                frame.reindex(rows.index).to_numpy(float, copy=True)
+            )
             for name, frame in (held_out or {}).items()
         }
         for rows in sets

@@ -104,6 +104,22 @@ def fit_readouts(
     return held_out
 
 
+def with_formulas(
+    formulas: Tensor, table: pd.DataFrame, held_out: Mapping[str, pd.DataFrame]
+) -> Tensor:
+    """Hashes of formulas, sorted, joined by those of the crystals that readouts were fitted to.
+
+    Args:
+        formulas: Those that the training knew, int64.
+        table: The data.
+        held_out: What `fit_readouts` gave.
+    """
+    known = set(formulas.tolist())
+    for frame in held_out.values():
+        known |= {formula_hash(formula) for formula in table.loc[frame.index, "formula"]}
+    return torch.tensor(sorted(known), dtype=torch.int64)
+
+
 def form_of(name: str, log10: Mapping[str, float]) -> str:
     """The form of a property's readout: a square root if it cannot be negative."""
     known = PROPERTIES.get(name)

@@ -19,7 +19,7 @@ from smoacs.training.data import Dataset, element_symbols
 from smoacs.training.evaluation import predict_dataset
 from smoacs.training.members import TABLE_FILE, member_file, run_members, split_dataset
 from smoacs.training.metrics import header_metrics
-from smoacs.training.readout import fit_readouts, form_of
+from smoacs.training.readout import fit_readouts, form_of, with_formulas
 from smoacs.training.report import REPORT_FILE, Result, write_report
 from smoacs.training.sources import load_table
 from smoacs.training.start import Start, load_start, log10_limits, loss_terms, network_settings
@@ -124,7 +124,8 @@ def collect_members(config: TrainConfig, folder: Path, start: Start | None) -> P
         readouts={name: form_of(name, limits) for name in config.readouts},
     )
     header = finish_ensemble(ensemble, header, table, held_out)
-    save_weights(config.out, ensemble, header, _formulas(train, start))
+    formulas = with_formulas(_formulas(train, start), table, held_out)
+    save_weights(config.out, ensemble, header, formulas)
     write_report(folder, header, Result(ensemble, table, test, predicted, tuple(histories)))
     return config.out
 
