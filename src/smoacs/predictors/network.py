@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from smoacs.chemistry import N_ELEMENTS
+from smoacs.predictors.layers import MemberLinear, MemberMLP
 from smoacs.predictors.messages import FEW_PAIRS, frozen_messages
+from smoacs.predictors.readout import Composition, layer_summary
 from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, spread_features
 
 if TYPE_CHECKING:
@@ -65,36 +67,6 @@ class NetworkSettings:
     attention_heads: int = 4
     members: int = 1
     normalise_messages: bool = False
-
-
-class MemberLinear(nn.Module):
-    """A linear layer for each member: [M, n, a] -> [M, n, b]."""
-
-    def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool = True) -> None:
-        super().__init__()
-        bound = 1.0 / math.sqrt(n_in)
-        self.weight = nn.Parameter(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(members, 1, n_out)) if bias else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply each member's weights: [M, n, a] (or [n, a], shared) -> [M, n, b]."""
-        if self.bias is None:
-            return x @ self.weight
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
-class MemberMLP(nn.Module):
-    """Linear, SiLU, linear, for each member."""
-
-    def __init__(self, members: int, n_in: int, hidden: int, n_out: int) -> None:
-        super().__init__()
-        self.first = MemberLinear(members, n_in, hidden)
-        self.second = MemberLinear(members, hidden, n_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [M, n, n_in] to [M, n, n_out]."""
-        out: Tensor = self.second(F.silu(self.first(x)))
-        return out
 
 
 @dataclass(frozen=True)
@@ -319,6 +291,10 @@ class Network(nn.Module):
         self.register_buffer("repelled", torch.tensor(repelled), persistent=False)
         self.spread: SpreadHead | None = None
         """Set where the spread is calibrated; it belongs to the ensemble, not to a member."""
+        self.composition = Composition()
+        self.read_out: tuple[str, ...] = ()
+        self.readouts = nn.ModuleList()
+        """Take the place of the heads of `read_out`; as the spread, they come at the end."""
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> Tensor:
         """Property values, [M, B, properties], in their units; the energy is a sum over atoms."""
@@ -340,10 +316,40 @@ class Network(nn.Module):
 
     def raw_and_pooled(self, crystals: Crystals, neighbors: NeighborList) -> tuple[Tensor, Tensor]:
         """As `raw`, with the pooled features of the crystals, [M, B, pooled features]."""
+        layers, raw, pooled = self._layers_and_heads(crystals, neighbors)
+        if self.readouts:
+            inputs = self._readout_inputs(layers, raw, crystals)
+            columns = list(raw.unbind(2))
+            for name, readout in zip(self.read_out, self.readouts, strict=True):
+                columns[self.properties.index(name)] = readout(*inputs)
+            raw = torch.stack(columns, dim=2)
+        return raw, pooled
+
+    def readout_inputs(self, crystals: Crystals, neighbors: NeighborList) -> tuple[Tensor, Tensor]:
+        """What readouts are functions of: summaries of the layers and descriptors, [M, B, ...]."""
+        layers, raw, _ = self._layers_and_heads(crystals, neighbors)
+        return self._readout_inputs(layers, raw, crystals)
+
+    def _readout_inputs(
+        self, layers: list[Tensor], raw: Tensor, crystals: Crystals
+    ) -> tuple[Tensor, Tensor]:
+        counts = crystals.counts
+        summary = layer_summary(layers, crystals.system_idx, counts)
+        others = [k for k, name in enumerate(self.properties) if name not in self.read_out]
+        plain = self.composition(self.shares(crystals), crystals.volume / counts)
+        plain = plain.expand(len(raw), -1, -1)
+        return summary, torch.cat([plain, raw[:, :, others]], dim=2)
+
+    def _layers_and_heads(
+        self, crystals: Crystals, neighbors: NeighborList
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Features after each interaction, outputs of all heads, pooled features."""
         geometry = self.geometry(crystals, neighbors)
         h = crystals.species_probs @ self.embedding
+        layers = []
         for interaction in self.interactions:
             h = interaction(h, geometry)
+            layers.append(h)
         counts = crystals.counts
         shape = (h.shape[0], counts.shape[0], len(self.properties))
         site = self.site_head(h) * self.scale + crystals.species_probs @ self.element_shift
@@ -351,7 +357,7 @@ class Network(nn.Module):
         features = self.pooling(h, crystals.system_idx, counts)
         pooled = self.pool_head(features) * self.scale
         values: Tensor = total + pooled * self.pooled + geometry.repulsion[:, None] * self.repelled
-        return values, features
+        return layers, values, features
 
     def values_and_spread(
         self, crystals: Crystals, neighbors: NeighborList
@@ -377,8 +383,11 @@ class Network(nn.Module):
 
     def features_of(self, raw: Tensor, pooled: Tensor, crystals: Crystals) -> Tensor:
         """What the calibrated spread is a function of, [B, features]."""
-        counts = crystals.counts
-        shares = raw.new_zeros(len(counts), N_ELEMENTS)
-        shares = shares.index_add(0, crystals.system_idx, crystals.species_probs) / counts[:, None]
         pooled = pooled.unflatten(2, (-1, self.settings.channels))
-        return spread_features(raw, pooled, shares, self.scale)
+        return spread_features(raw, pooled, self.shares(crystals), self.scale)
+
+    def shares(self, crystals: Crystals) -> Tensor:
+        """Share of each element, [B, E]."""
+        probs, counts = crystals.species_probs, crystals.counts
+        shares = probs.new_zeros(len(counts), N_ELEMENTS)
+        return shares.index_add(0, crystals.system_idx, probs) / counts[:, None]
