@@ -161,7 +161,7 @@ class Geometry(nn.Module):
     def _repulsion(self, crystals: Crystals, neighbors: NeighborList, distance: Tensor) -> Tensor:
         radius = crystals.species_probs @ self.covalent_radii.to(distance)
         i, j = neighbors.edge_index
-        ratio = distance / (radius[i] + radius[j])
+        ratio = distance / (radius.index_select(0, i) + radius.index_select(0, j))
         energy = REPULSION_STRENGTH * torch.relu(REPULSION_ONSET - ratio) ** 2
         total = energy.new_zeros(crystals.n_systems).index_add(0, crystals.system_idx[i], energy)
         return total / crystals.counts
