@@ -371,4 +371,5 @@ def cell_from_parameters(
     cy = (ca - cb * cg) / sg
     cz = torch.sqrt(_factor_of_cosines(cos)) / sg
     directions = torch.stack([one, zero, zero, cg, sg, zero, cb, cy, cz], 1)
-    return directions.unflatten(1, (3, 3)) * lengths.unsqueeze(2)
+    cell: Tensor = directions.view(-1, 3, 3) * lengths.unsqueeze(2)
+    return cell
