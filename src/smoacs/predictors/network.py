@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from smoacs.chemistry import N_ELEMENTS
+from smoacs.predictors.asinh import asinh
+from smoacs.predictors.harmonics import QUADRATIC, cubic_invariant, harmonics
 from smoacs.predictors.layers import MemberLinear, MemberMLP
 from smoacs.predictors.messages import FEW_PAIRS, frozen_messages
 from smoacs.predictors.readout import Composition, layer_summary
@@ -87,31 +89,13 @@ class PairGeometry:
     repulsion: Tensor
 
 
-def harmonics(unit: Tensor) -> Tensor:
-    """Real spherical harmonics of degree 1 and 2 of unit vectors [M, 3], up to a factor: [M, 8]."""
-    x, y, z = unit.unbind(1)
-    r3 = math.sqrt(3.0)
-    return torch.stack(
-        [
-            x,
-            y,
-            z,
-            r3 * x * y,
-            r3 * y * z,
-            0.5 * (3 * z * z - 1),
-            r3 * x * z,
-            0.5 * r3 * (x * x - y * y),
-        ],
-        dim=1,
-    )
-
-
 class Geometry(nn.Module):
     """From crystals to pair features; no parameters."""
 
     centers: Tensor
     m_centers: Tensor
     covalent_radii: Tensor
+    quadratic: Tensor
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -121,6 +105,7 @@ class Geometry(nn.Module):
         self.register_buffer("m_centers", moment_centers)
         radii = torch.tensor(covalent_radii[1 : N_ELEMENTS + 1], dtype=torch.float32)
         self.register_buffer("covalent_radii", radii, persistent=False)
+        self.register_buffer("quadratic", QUADRATIC, persistent=False)
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> PairGeometry:
         """Compute the pair features of all crystals."""
@@ -130,16 +115,15 @@ class Geometry(nn.Module):
         envelope = torch.where(
             distance < self.cutoff, 0.5 * (torch.cos(distance * (math.pi / self.cutoff)) + 1), 0.0
         )
-        scalar = _gaussians(distance, self.centers, envelope)
-        radial = _gaussians(distance, self.m_centers, envelope)
-        angular = harmonics(vectors / distance[:, None])
+        radial = _gaussians(distance, (self.centers, self.m_centers)) * envelope[:, None]
+        scalar, radial = radial.split([len(self.centers), len(self.m_centers)], dim=1)
+        angular = harmonics(vectors / distance[:, None], self.quadratic)
         moments = (angular[:, :, None] * radial[:, None, :]).flatten(1)
         n_pairs = index.shape[1]
         return PairGeometry(
             index=index,
-            scalar=scalar.new_zeros(n_pairs, scalar.shape[1]).index_add(0, pair, scalar),
-            moments=moments.new_zeros(n_pairs, moments.shape[1])
-            .index_add(0, pair, moments)
+            scalar=_of_pairs(scalar, pair, n_pairs),
+            moments=_of_pairs(moments, pair, n_pairs)
             .unflatten(1, (8, -1))
             .transpose(0, 1)
             .contiguous(),
@@ -149,21 +133,30 @@ class Geometry(nn.Module):
     def _repulsion(self, crystals: Crystals, neighbors: NeighborList, distance: Tensor) -> Tensor:
         radius = crystals.species_probs @ self.covalent_radii.to(distance)
         i, j = neighbors.edge_index
-        ratio = distance / (radius[i] + radius[j])
+        ratio = distance / (radius.index_select(0, i) + radius.index_select(0, j))
         energy = REPULSION_STRENGTH * torch.relu(REPULSION_ONSET - ratio) ** 2
         total = energy.new_zeros(crystals.n_systems).index_add(0, crystals.system_idx[i], energy)
         return total / crystals.counts
 
 
-def _gaussians(distance: Tensor, centers: Tensor, envelope: Tensor) -> Tensor:
-    width = centers[1] - centers[0]
-    return torch.exp(-0.5 * ((distance[:, None] - centers) / width) ** 2) * envelope[:, None]
+def _gaussians(distance: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
+    """Of distances [M] around rows of evenly spaced centres [K], side by side, [M, sum of K]."""
+    widths = torch.cat([(row[1] - row[0]).expand(len(row)) for row in rows])
+    return torch.exp(-0.5 * ((distance[:, None] - torch.cat(rows)) / widths) ** 2)
+
+
+def _of_pairs(x: Tensor, pair: Tensor, n_pairs: int) -> Tensor:
+    """Sums over the edges, [M, K], of each pair, [P, K]."""
+    if len(pair) == n_pairs:  # in a large cell, every edge joins a pair of its own
+        return x
+    return x.new_zeros(n_pairs, x.shape[1]).index_add(0, pair, x)
 
 
 class Interaction(nn.Module):
     """One round of messages and the update of the atoms' features."""
 
     sign: Tensor
+    quadratic: Tensor
 
     def __init__(self, s: NetworkSettings) -> None:
         super().__init__()
@@ -179,13 +172,14 @@ class Interaction(nn.Module):
         self.normalise = s.normalise_messages
         sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
         self.register_buffer("sign", sign[:, None, None], persistent=False)
+        self.register_buffer("quadratic", QUADRATIC, persistent=False)
 
     def forward(self, h: Tensor, geometry: PairGeometry) -> Tensor:
         """Update the atoms' features, [M, N, C]."""
         c = h.shape[2]
         sent, sent1 = self.send(self.normalised(h)).split([c, self.c1], dim=2)
         a0, a = self._messages(sent, sent1, geometry)
-        x = torch.cat([h, torch.asinh(a0), self._invariants(a)], dim=2)
+        x = torch.cat([h, asinh(torch.cat([a0, self._invariants(a)], dim=2))], dim=2)
         out: Tensor = h + self.update(F.layer_norm(x, x.shape[-1:]))
         return out
 
@@ -220,18 +214,14 @@ class Interaction(nn.Module):
         return F.layer_norm(h, h.shape[-1:]) if self.normalise else h
 
     def _invariants(self, a: Tensor) -> Tensor:
-        """Two invariants of degree 2 and one of degree 3 per channel, squashed, [M, N, 3 c1]."""
-        a1, a2 = a.split([3, 5], dim=1)
-        b1 = a1 @ self.mix1.weight.unsqueeze(1)
-        b2 = a2 @ self.mix2.weight.unsqueeze(1)
-        dot1 = (a1 * b1).sum(1)
-        dot2 = (a2 * b2).sum(1)
-        x, y, z = b1.unbind(1)
-        xx, yy = x * x, y * y
-        xy, yz, z2, xz, x2_y2 = a2.unbind(1)
-        mixed = y * (xy * x + yz * z) + xz * (x * z) + 0.5 * x2_y2 * (xx - yy)
-        cubic = math.sqrt(3.0) * mixed + z2 * (z * z - 0.5 * (xx + yy))
-        return torch.asinh(torch.cat([dot1, dot2, cubic], dim=2))
+        """Two invariants of degree 2 and one of degree 3 per channel, [M, N, 3 c1]."""
+        a1, a2 = a.contiguous().split([3, 5], dim=1)
+        b1, b2 = (
+            (part.flatten(1, 2) @ mix.weight).view_as(part)
+            for part, mix in ((a1, self.mix1), (a2, self.mix2))
+        )
+        cubic = cubic_invariant(b1, a2, self.quadratic)
+        return torch.cat([(a1 * b1).sum(1), (a2 * b2).sum(1), cubic], dim=2)
 
 
 class Pooling(nn.Module):
