@@ -304,10 +304,15 @@ class Network(nn.Module):
         """What the layers give, [M, B, properties]: values, or the logarithms of `log10` ones."""
         return self.raw_and_pooled(crystals, neighbors)[0]
 
-    def raw_and_pooled(self, crystals: Crystals, neighbors: NeighborList) -> tuple[Tensor, Tensor]:
-        """As `raw`, with the pooled features of the crystals, [M, B, pooled features]."""
+    def raw_and_pooled(
+        self, crystals: Crystals, neighbors: NeighborList, *, readouts: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """As `raw`, with the pooled features of the crystals, [M, B, pooled features].
+
+        Without `readouts` the properties that have one mean nothing.
+        """
         layers, raw, pooled = self._layers_and_heads(crystals, neighbors)
-        if self.readouts:
+        if self.readouts and readouts:
             inputs = self._readout_inputs(layers, raw, crystals)
             columns = list(raw.unbind(2))
             for name, readout in zip(self.read_out, self.readouts, strict=True):
@@ -349,18 +354,24 @@ class Network(nn.Module):
         values: Tensor = total + pooled * self.pooled + geometry.repulsion[:, None] * self.repelled
         return layers, values, features
 
+    def values(
+        self, crystals: Crystals, neighbors: NeighborList, *, readouts: bool = True
+    ) -> Tensor:
+        """Means over members, [B, properties], in their units."""
+        return self.in_units(self.raw_and_pooled(crystals, neighbors, readouts=readouts)[0]).mean(0)
+
     def values_and_spread(
         self, crystals: Crystals, neighbors: NeighborList
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         """Means over members and standard deviations, each [B, properties], in their units.
 
-        There are none for a single member without a calibrated spread.
+        Without a calibrated spread it is that of the members, hardly above 0 for a single one.
         """
         raw, pooled = self.raw_and_pooled(crystals, neighbors)
         values = self.in_units(raw)
         mean = values.mean(0)
         if self.spread is None:
-            return mean, member_spread(values) if len(values) > 1 else None
+            return mean, member_spread(values)
         features = self.features_of(raw, pooled, crystals)
         spread: Tensor = self.spread(features, member_spread(raw))
         columns = [
