@@ -5,7 +5,7 @@ from pymatgen.core import Structure
 
 from smoacs.chemistry import ELEMENTS
 from smoacs.crystals import Crystals
-from smoacs.predictors import BUILTIN, builtin_names, evaluate, load_predictor
+from smoacs.predictors import BUILTIN, builtin_names, evaluate, for_properties, load_predictor
 from smoacs.predictors.builtin import formula_hash, load_network
 from smoacs.templates import perovskite
 from smoacs.testing import CHECKS
@@ -109,3 +109,18 @@ def test_values_come_in_the_precision_of_the_weights(shipped, shipped_in_double)
     for name, value in single.items():
         assert value[0] == pytest.approx(double[name][0], rel=1e-5, abs=1e-4)
     assert shipped.network.embedding.dtype == torch.float32
+
+
+def test_what_is_not_wanted_is_left_out(shipped):
+    structure = perovskite().to_structure(["Sr", "Ti", "O", "O", "O"])
+    crystals = Crystals.from_structures([structure])
+    whole = evaluate(shipped, crystals)
+    light = for_properties(shipped, {"band_gap"})
+    values = evaluate(light, crystals)
+    assert values["band_gap"] == pytest.approx(whole["band_gap"], rel=1e-6)
+    assert "band_gap.std" not in values
+    assert not set(values) & set(shipped.header.readouts)
+    both = evaluate(for_properties(load_predictor(), {"band_gap", "band_gap.std"}), crystals)
+    assert both["band_gap.std"] == pytest.approx(whole["band_gap.std"], rel=1e-6)
+    assert "density" not in both
+    assert "band_gap.std" in evaluate(shipped, crystals), "the whole one stays as it is"

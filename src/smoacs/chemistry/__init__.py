@@ -22,6 +22,7 @@ from smoacs.chemistry.selection import (
     forbidden_rules,
 )
 from smoacs.chemistry.tolerance import goldschmidt
+from smoacs.chemistry.valence import valence_table
 
 __all__ = [
     "ELEMENTS",
@@ -46,4 +47,5 @@ __all__ = [
     "oxidation_table",
     "parse_elements",
     "radius_table",
+    "valence_table",
 ]

@@ -57,11 +57,12 @@ class NeighborList:
     def vectors(self, crystals: Crystals) -> Float[Tensor, "edges 3"]:
         """Edge vectors from i to j's image, Å, shape [M, 3]; differentiable."""
         i, j = self.edge_index
-        frac = (
-            crystals.frac_coords[j] + self.shifts.to(crystals.frac_coords) - crystals.frac_coords[i]
-        )
-        cell = crystals.cell[crystals.system_idx[i]]
-        return (frac.unsqueeze(1) @ cell).squeeze(1)
+        frac = crystals.frac_coords
+        apart = frac.index_select(0, j) - frac.index_select(0, i) + self.shifts.to(frac)
+        if crystals.n_systems == 1:
+            return apart @ crystals.cell[0]
+        cell = crystals.cell.index_select(0, crystals.system_idx.index_select(0, i))
+        return (apart.unsqueeze(1) @ cell).squeeze(1)
 
     def to(self, device: torch.device | str) -> "NeighborList":
         """A copy on `device`."""

@@ -364,16 +364,12 @@ def cell_from_parameters(
         lengths: a, b, c in Å, [B, 3].
         angles: α, β, γ in degrees, [B, 3], with a positive `angle_factor`.
     """
-    a, b, c = lengths.unbind(1)
     cos = _cosines(angles)
     ca, cb, cg = cos.unbind(1)
     sg = torch.sin(torch.deg2rad(angles[:, 2]))
-    zero = torch.zeros_like(a)
+    zero, one = torch.zeros_like(sg), torch.ones_like(sg)
     cy = (ca - cb * cg) / sg
     cz = torch.sqrt(_factor_of_cosines(cos)) / sg
-    rows = [
-        torch.stack([a, zero, zero], 1),
-        torch.stack([b * cg, b * sg, zero], 1),
-        torch.stack([c * cb, c * cy, c * cz], 1),
-    ]
-    return torch.stack(rows, 1)
+    directions = torch.stack([one, zero, zero, cg, sg, zero, cb, cy, cz], 1)
+    cell: Tensor = directions.view(-1, 3, 3) * lengths.unsqueeze(2)
+    return cell

@@ -228,7 +228,7 @@ def _taught(rows: pd.DataFrame, missing: Sequence[str], teacher: str) -> pd.Data
 
 
 def _collect(config: TrainConfig, folder: Path, start: Start, tuning: Tuning) -> None:
-    """Stack the members and write the weights, with the start's spread and domain."""
+    """Stack the members and write the weights, with the start's spread, readouts and domain."""
     networks = []
     for member in range(config.members):
         network = Network(
@@ -237,7 +237,9 @@ def _collect(config: TrainConfig, folder: Path, start: Start, tuning: Tuning) ->
         network.load_state_dict(load_state(member_file(folder, member))["average"])
         networks.append(network)
     ensemble = stack_members(networks)
-    ensemble.spread = load_network(tuning.start).network.spread
+    finished = load_network(tuning.start).network
+    ensemble.spread = finished.spread
+    ensemble.readouts, ensemble.read_out = finished.readouts, finished.read_out
     labelled = tuning.labelled
     elements = {ELEMENTS[z - 1] for numbers in labelled["numbers"] for z in numbers}
     header = replace(

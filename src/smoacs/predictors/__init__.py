@@ -1,6 +1,12 @@
 """Predictors and descriptors: named properties of crystals, differentiable."""
 
-from smoacs.predictors.base import CombinedPredictor, Predictor, chunk_systems, evaluate
+from smoacs.predictors.base import (
+    CombinedPredictor,
+    Predictor,
+    chunk_systems,
+    evaluate,
+    for_properties,
+)
 from smoacs.predictors.builtin import BUILTIN, NetworkPredictor, builtin_names
 from smoacs.predictors.derivatives import (
     ENERGY,
@@ -38,6 +44,7 @@ __all__ = [
     "energy_gradients",
     "evaluate",
     "evaluate_residuals",
+    "for_properties",
     "force_sizes",
     "installed_predictors",
     "is_at_rest",

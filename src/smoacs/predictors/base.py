@@ -1,6 +1,6 @@
 """What a predictor is: named properties of a batch of crystals, differentiable in everything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -77,6 +77,28 @@ class CombinedPredictor:
         for part in reversed(self.parts):
             out.update(part(crystals, neighbors))
         return {name: out[name] for name in self.properties}
+
+
+@runtime_checkable
+class Narrowing(Protocol):
+    """A predictor that can leave out what only some of its properties need."""
+
+    def for_properties(self, names: Collection[str]) -> Predictor:
+        """Return a predictor that gives these properties, and may not give the others."""
+        ...
+
+
+def for_properties(predictor: Predictor, names: Collection[str]) -> Predictor:
+    """A predictor that gives some properties as this one does, at less cost where it can.
+
+    Args:
+        predictor: Any; it stays as it is.
+        names: Properties that are wanted; others may be left out.
+    """
+    if type(predictor) is CombinedPredictor:  # what a class made from it does beside is not known
+        parts = [p for p in predictor.parts if not p.properties.keys().isdisjoint(names)]
+        return CombinedPredictor([for_properties(part, names) for part in parts or predictor.parts])
+    return predictor.for_properties(names) if isinstance(predictor, Narrowing) else predictor
 
 
 @single_thread()

@@ -1,7 +1,8 @@
 """The built-in predictor: a network with its weights, as a `Predictor`."""
 
+import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -43,14 +44,28 @@ class NetworkPredictor:
         weight = self.network.embedding
         if neighbors.edge_index.device != weight.device:
             neighbors = neighbors.to(weight.device)
-        mean, spread = self.network.values_and_spread(
-            crystals.to(weight.device, weight.dtype), neighbors
-        )
+        crystals = crystals.to(weight.device, weight.dtype)
+        if not any(name.endswith(SPREAD_SUFFIX) for name in self.properties):
+            read = not self.properties.keys().isdisjoint(self.header.readouts)
+            mean = self.network.values(crystals, neighbors, readouts=read)
+            named = zip(self.network.properties, mean.unbind(1), strict=True)
+            return {name: value for name, value in named if name in self.properties}
+        mean, spread = self.network.values_and_spread(crystals, neighbors)
         out = dict(zip(self.network.properties, mean.unbind(1), strict=True))
-        if spread is not None:
-            names = (name + SPREAD_SUFFIX for name in self.network.properties)
-            out |= dict(zip(names, spread.unbind(1), strict=True))
-        return out
+        names = (name + SPREAD_SUFFIX for name in self.network.properties)
+        return out | dict(zip(names, spread.unbind(1), strict=True))
+
+    def for_properties(self, names: Collection[str]) -> "NetworkPredictor":
+        """Leave out spreads and readouts, which take time, if none of them is wanted."""
+        if any(name.endswith(SPREAD_SUFFIX) for name in names):
+            return self  # a spread is a function of all values
+        light = copy.copy(self)
+        light.properties = {
+            name: unit
+            for name, unit in self.header.properties.items()
+            if name in names or name not in self.header.readouts
+        }
+        return light
 
     def applicability(self, crystals: Crystals) -> Applicability | None:
         """Which real crystals the training data speak for; None if the weights do not say.

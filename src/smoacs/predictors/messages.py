@@ -6,6 +6,7 @@ cell takes little memory and, by the atom, no more time than a small one. The ch
 members lie side by side: what a pair takes from an atom, or adds to it, is one run of memory.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -120,7 +121,9 @@ def _by_pair(x: Tensor) -> Tensor:
 
 
 def _blocks(index: Tensor) -> Iterator[slice]:
-    """Pairs, [2, P], in blocks; at least one."""
-    size = PAIRS_PER_BLOCK if index.device.type == "cpu" else PAIRS_PER_BLOCK_GPU
-    for start in range(0, max(1, index.shape[1]), size):
+    """Pairs, [2, P], in blocks of like sizes; at least one."""
+    most = PAIRS_PER_BLOCK if index.device.type == "cpu" else PAIRS_PER_BLOCK_GPU
+    n_pairs = index.shape[1]
+    size = max(1, math.ceil(n_pairs / max(1, math.ceil(n_pairs / most))))
+    for start in range(0, max(1, n_pairs), size):
         yield slice(start, start + size)

@@ -24,7 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from smoacs.chemistry import N_ELEMENTS
+from smoacs.predictors.asinh import asinh
+from smoacs.predictors.harmonics import QUADRATIC, cubic_invariant, harmonics
+from smoacs.predictors.layers import MemberLinear, MemberMLP
 from smoacs.predictors.messages import FEW_PAIRS, frozen_messages
+from smoacs.predictors.readout import Composition, layer_summary
 from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, spread_features
 
 if TYPE_CHECKING:
@@ -67,36 +71,6 @@ class NetworkSettings:
     normalise_messages: bool = False
 
 
-class MemberLinear(nn.Module):
-    """A linear layer for each member: [M, n, a] -> [M, n, b]."""
-
-    def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool = True) -> None:
-        super().__init__()
-        bound = 1.0 / math.sqrt(n_in)
-        self.weight = nn.Parameter(torch.empty(members, n_in, n_out).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(members, 1, n_out)) if bias else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply each member's weights: [M, n, a] (or [n, a], shared) -> [M, n, b]."""
-        if self.bias is None:
-            return x @ self.weight
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
-class MemberMLP(nn.Module):
-    """Linear, SiLU, linear, for each member."""
-
-    def __init__(self, members: int, n_in: int, hidden: int, n_out: int) -> None:
-        super().__init__()
-        self.first = MemberLinear(members, n_in, hidden)
-        self.second = MemberLinear(members, hidden, n_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [M, n, n_in] to [M, n, n_out]."""
-        out: Tensor = self.second(F.silu(self.first(x)))
-        return out
-
-
 @dataclass(frozen=True)
 class PairGeometry:
     """Radial functions times spherical harmonics, summed over the images of each atom pair.
@@ -115,31 +89,13 @@ class PairGeometry:
     repulsion: Tensor
 
 
-def harmonics(unit: Tensor) -> Tensor:
-    """Real spherical harmonics of degree 1 and 2 of unit vectors [M, 3], up to a factor: [M, 8]."""
-    x, y, z = unit.unbind(1)
-    r3 = math.sqrt(3.0)
-    return torch.stack(
-        [
-            x,
-            y,
-            z,
-            r3 * x * y,
-            r3 * y * z,
-            0.5 * (3 * z * z - 1),
-            r3 * x * z,
-            0.5 * r3 * (x * x - y * y),
-        ],
-        dim=1,
-    )
-
-
 class Geometry(nn.Module):
     """From crystals to pair features; no parameters."""
 
     centers: Tensor
     m_centers: Tensor
     covalent_radii: Tensor
+    quadratic: Tensor
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -149,6 +105,7 @@ class Geometry(nn.Module):
         self.register_buffer("m_centers", moment_centers)
         radii = torch.tensor(covalent_radii[1 : N_ELEMENTS + 1], dtype=torch.float32)
         self.register_buffer("covalent_radii", radii, persistent=False)
+        self.register_buffer("quadratic", QUADRATIC, persistent=False)
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> PairGeometry:
         """Compute the pair features of all crystals."""
@@ -158,16 +115,15 @@ class Geometry(nn.Module):
         envelope = torch.where(
             distance < self.cutoff, 0.5 * (torch.cos(distance * (math.pi / self.cutoff)) + 1), 0.0
         )
-        scalar = _gaussians(distance, self.centers, envelope)
-        radial = _gaussians(distance, self.m_centers, envelope)
-        angular = harmonics(vectors / distance[:, None])
+        radial = _gaussians(distance, (self.centers, self.m_centers)) * envelope[:, None]
+        scalar, radial = radial.split([len(self.centers), len(self.m_centers)], dim=1)
+        angular = harmonics(vectors / distance[:, None], self.quadratic)
         moments = (angular[:, :, None] * radial[:, None, :]).flatten(1)
         n_pairs = index.shape[1]
         return PairGeometry(
             index=index,
-            scalar=scalar.new_zeros(n_pairs, scalar.shape[1]).index_add(0, pair, scalar),
-            moments=moments.new_zeros(n_pairs, moments.shape[1])
-            .index_add(0, pair, moments)
+            scalar=_of_pairs(scalar, pair, n_pairs),
+            moments=_of_pairs(moments, pair, n_pairs)
             .unflatten(1, (8, -1))
             .transpose(0, 1)
             .contiguous(),
@@ -177,21 +133,30 @@ class Geometry(nn.Module):
     def _repulsion(self, crystals: Crystals, neighbors: NeighborList, distance: Tensor) -> Tensor:
         radius = crystals.species_probs @ self.covalent_radii.to(distance)
         i, j = neighbors.edge_index
-        ratio = distance / (radius[i] + radius[j])
+        ratio = distance / (radius.index_select(0, i) + radius.index_select(0, j))
         energy = REPULSION_STRENGTH * torch.relu(REPULSION_ONSET - ratio) ** 2
         total = energy.new_zeros(crystals.n_systems).index_add(0, crystals.system_idx[i], energy)
         return total / crystals.counts
 
 
-def _gaussians(distance: Tensor, centers: Tensor, envelope: Tensor) -> Tensor:
-    width = centers[1] - centers[0]
-    return torch.exp(-0.5 * ((distance[:, None] - centers) / width) ** 2) * envelope[:, None]
+def _gaussians(distance: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
+    """Of distances [M] around rows of evenly spaced centres [K], side by side, [M, sum of K]."""
+    widths = torch.cat([(row[1] - row[0]).expand(len(row)) for row in rows])
+    return torch.exp(-0.5 * ((distance[:, None] - torch.cat(rows)) / widths) ** 2)
+
+
+def _of_pairs(x: Tensor, pair: Tensor, n_pairs: int) -> Tensor:
+    """Sums over the edges, [M, K], of each pair, [P, K]."""
+    if len(pair) == n_pairs:  # in a large cell, every edge joins a pair of its own
+        return x
+    return x.new_zeros(n_pairs, x.shape[1]).index_add(0, pair, x)
 
 
 class Interaction(nn.Module):
     """One round of messages and the update of the atoms' features."""
 
     sign: Tensor
+    quadratic: Tensor
 
     def __init__(self, s: NetworkSettings) -> None:
         super().__init__()
@@ -207,13 +172,14 @@ class Interaction(nn.Module):
         self.normalise = s.normalise_messages
         sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
         self.register_buffer("sign", sign[:, None, None], persistent=False)
+        self.register_buffer("quadratic", QUADRATIC, persistent=False)
 
     def forward(self, h: Tensor, geometry: PairGeometry) -> Tensor:
         """Update the atoms' features, [M, N, C]."""
         c = h.shape[2]
         sent, sent1 = self.send(self.normalised(h)).split([c, self.c1], dim=2)
         a0, a = self._messages(sent, sent1, geometry)
-        x = torch.cat([h, torch.asinh(a0), self._invariants(a)], dim=2)
+        x = torch.cat([h, asinh(torch.cat([a0, self._invariants(a)], dim=2))], dim=2)
         out: Tensor = h + self.update(F.layer_norm(x, x.shape[-1:]))
         return out
 
@@ -248,18 +214,14 @@ class Interaction(nn.Module):
         return F.layer_norm(h, h.shape[-1:]) if self.normalise else h
 
     def _invariants(self, a: Tensor) -> Tensor:
-        """Two invariants of degree 2 and one of degree 3 per channel, squashed, [M, N, 3 c1]."""
-        a1, a2 = a.split([3, 5], dim=1)
-        b1 = a1 @ self.mix1.weight.unsqueeze(1)
-        b2 = a2 @ self.mix2.weight.unsqueeze(1)
-        dot1 = (a1 * b1).sum(1)
-        dot2 = (a2 * b2).sum(1)
-        x, y, z = b1.unbind(1)
-        xx, yy = x * x, y * y
-        xy, yz, z2, xz, x2_y2 = a2.unbind(1)
-        mixed = y * (xy * x + yz * z) + xz * (x * z) + 0.5 * x2_y2 * (xx - yy)
-        cubic = math.sqrt(3.0) * mixed + z2 * (z * z - 0.5 * (xx + yy))
-        return torch.asinh(torch.cat([dot1, dot2, cubic], dim=2))
+        """Two invariants of degree 2 and one of degree 3 per channel, [M, N, 3 c1]."""
+        a1, a2 = a.contiguous().split([3, 5], dim=1)
+        b1, b2 = (
+            (part.flatten(1, 2) @ mix.weight).view_as(part)
+            for part, mix in ((a1, self.mix1), (a2, self.mix2))
+        )
+        cubic = cubic_invariant(b1, a2, self.quadratic)
+        return torch.cat([(a1 * b1).sum(1), (a2 * b2).sum(1), cubic], dim=2)
 
 
 class Pooling(nn.Module):
@@ -319,6 +281,10 @@ class Network(nn.Module):
         self.register_buffer("repelled", torch.tensor(repelled), persistent=False)
         self.spread: SpreadHead | None = None
         """Set where the spread is calibrated; it belongs to the ensemble, not to a member."""
+        self.composition = Composition()
+        self.read_out: tuple[str, ...] = ()
+        self.readouts = nn.ModuleList()
+        """Take the place of the heads of `read_out`; as the spread, they come at the end."""
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> Tensor:
         """Property values, [M, B, properties], in their units; the energy is a sum over atoms."""
@@ -338,12 +304,47 @@ class Network(nn.Module):
         """What the layers give, [M, B, properties]: values, or the logarithms of `log10` ones."""
         return self.raw_and_pooled(crystals, neighbors)[0]
 
-    def raw_and_pooled(self, crystals: Crystals, neighbors: NeighborList) -> tuple[Tensor, Tensor]:
-        """As `raw`, with the pooled features of the crystals, [M, B, pooled features]."""
+    def raw_and_pooled(
+        self, crystals: Crystals, neighbors: NeighborList, *, readouts: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """As `raw`, with the pooled features of the crystals, [M, B, pooled features].
+
+        Without `readouts` the properties that have one mean nothing.
+        """
+        layers, raw, pooled = self._layers_and_heads(crystals, neighbors)
+        if self.readouts and readouts:
+            inputs = self._readout_inputs(layers, raw, crystals)
+            columns = list(raw.unbind(2))
+            for name, readout in zip(self.read_out, self.readouts, strict=True):
+                columns[self.properties.index(name)] = readout(*inputs)
+            raw = torch.stack(columns, dim=2)
+        return raw, pooled
+
+    def readout_inputs(self, crystals: Crystals, neighbors: NeighborList) -> tuple[Tensor, Tensor]:
+        """What readouts are functions of: summaries of the layers and descriptors, [M, B, ...]."""
+        layers, raw, _ = self._layers_and_heads(crystals, neighbors)
+        return self._readout_inputs(layers, raw, crystals)
+
+    def _readout_inputs(
+        self, layers: list[Tensor], raw: Tensor, crystals: Crystals
+    ) -> tuple[Tensor, Tensor]:
+        counts = crystals.counts
+        summary = layer_summary(layers, crystals.system_idx, counts)
+        others = [k for k, name in enumerate(self.properties) if name not in self.read_out]
+        plain = self.composition(self.shares(crystals), crystals.volume / counts)
+        plain = plain.expand(len(raw), -1, -1)
+        return summary, torch.cat([plain, raw[:, :, others]], dim=2)
+
+    def _layers_and_heads(
+        self, crystals: Crystals, neighbors: NeighborList
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Features after each interaction, outputs of all heads, pooled features."""
         geometry = self.geometry(crystals, neighbors)
         h = crystals.species_probs @ self.embedding
+        layers = []
         for interaction in self.interactions:
             h = interaction(h, geometry)
+            layers.append(h)
         counts = crystals.counts
         shape = (h.shape[0], counts.shape[0], len(self.properties))
         site = self.site_head(h) * self.scale + crystals.species_probs @ self.element_shift
@@ -351,20 +352,26 @@ class Network(nn.Module):
         features = self.pooling(h, crystals.system_idx, counts)
         pooled = self.pool_head(features) * self.scale
         values: Tensor = total + pooled * self.pooled + geometry.repulsion[:, None] * self.repelled
-        return values, features
+        return layers, values, features
+
+    def values(
+        self, crystals: Crystals, neighbors: NeighborList, *, readouts: bool = True
+    ) -> Tensor:
+        """Means over members, [B, properties], in their units."""
+        return self.in_units(self.raw_and_pooled(crystals, neighbors, readouts=readouts)[0]).mean(0)
 
     def values_and_spread(
         self, crystals: Crystals, neighbors: NeighborList
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         """Means over members and standard deviations, each [B, properties], in their units.
 
-        There are none for a single member without a calibrated spread.
+        Without a calibrated spread it is that of the members, hardly above 0 for a single one.
         """
         raw, pooled = self.raw_and_pooled(crystals, neighbors)
         values = self.in_units(raw)
         mean = values.mean(0)
         if self.spread is None:
-            return mean, member_spread(values) if len(values) > 1 else None
+            return mean, member_spread(values)
         features = self.features_of(raw, pooled, crystals)
         spread: Tensor = self.spread(features, member_spread(raw))
         columns = [
@@ -377,8 +384,11 @@ class Network(nn.Module):
 
     def features_of(self, raw: Tensor, pooled: Tensor, crystals: Crystals) -> Tensor:
         """What the calibrated spread is a function of, [B, features]."""
-        counts = crystals.counts
-        shares = raw.new_zeros(len(counts), N_ELEMENTS)
-        shares = shares.index_add(0, crystals.system_idx, crystals.species_probs) / counts[:, None]
         pooled = pooled.unflatten(2, (-1, self.settings.channels))
-        return spread_features(raw, pooled, shares, self.scale)
+        return spread_features(raw, pooled, self.shares(crystals), self.scale)
+
+    def shares(self, crystals: Crystals) -> Tensor:
+        """Share of each element, [B, E]."""
+        probs, counts = crystals.species_probs, crystals.counts
+        shares = probs.new_zeros(len(counts), N_ELEMENTS)
+        return shares.index_add(0, crystals.system_idx, probs) / counts[:, None]

@@ -18,12 +18,15 @@ from torch import Tensor
 from smoacs.errors import InputError
 from smoacs.predictors.domain import TrainingDomain
 from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.readout import HALF, KernelReadout
 from smoacs.predictors.spread import SpreadHead
 
 FORMAT = 1
 
 _SPREAD = "spread."
 """Tensors of the calibrated spread begin with this."""
+
+_READOUTS = "readouts."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class WeightsHeader:
         log10: Properties that the network holds as logarithms (see `Network`).
         domain: What the relaxed training crystals cover; None in older files.
         scales: Words for what the values of a property are, such as the functional of a band gap.
+        readouts: Properties with a kernel readout in place of a head, and its form (`readout`).
     """
 
     name: str
@@ -51,6 +55,7 @@ class WeightsHeader:
     log10: Mapping[str, float] = field(default_factory=dict)
     domain: TrainingDomain | None = None
     scales: Mapping[str, str] = field(default_factory=dict)
+    readouts: Mapping[str, str] = field(default_factory=dict)
 
 
 def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: Tensor) -> None:
@@ -63,6 +68,8 @@ def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: 
         formulas: Hashes of the reduced formulas in the training data, sorted, int64.
     """
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    halved = [key for key in tensors if key.startswith(_READOUTS) and key.endswith(HALF)]
+    tensors |= {key: tensors[key].half() for key in halved}
     tensors["training_formulas"] = formulas
     meta = json.dumps({"format": FORMAT, **asdict(header)})
     temporary = path.with_name(path.name + ".part")
@@ -100,6 +107,10 @@ def read_weights(path: Path) -> tuple[Network, WeightsHeader, Tensor]:
         weight = tensors.get(f"{_SPREAD}weight")
         if weight is not None:
             network.spread = SpreadHead(*weight.shape)
+        network.read_out = tuple(header.readouts)
+        for k, form in enumerate(header.readouts.values()):
+            shapes = (tensors[f"{_READOUTS}{k}.{x}"].shape for x in ("project", "described"))
+            network.readouts.append(KernelReadout(form, *shapes))
         network.load_state_dict(tensors)
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
@@ -121,7 +132,7 @@ def _parse(meta: dict[str, Any]) -> WeightsHeader:
 
 
 def stack_members(networks: list[Network]) -> Network:
-    """One network whose members are the given ones'; its spread is not calibrated.
+    """One network whose members are the given ones', without calibrated spread or readouts.
 
     Raises:
         InputError: If they differ in size, properties or output scales.
@@ -145,7 +156,7 @@ def stack_members(networks: list[Network]) -> Network:
         {
             key: torch.cat([s[key] for s in states]) if key in parameters else value
             for key, value in states[0].items()
-            if not key.startswith(_SPREAD)
+            if not key.startswith((_SPREAD, _READOUTS))
         }
     )
     return stacked

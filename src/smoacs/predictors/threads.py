@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from smoacs.predictors.memory import hold_freed_memory
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _Workers = TypeVar("_Workers", bound="Workers")
@@ -34,6 +36,7 @@ class Workers:
 
     def __init__(self) -> None:
         """Take all cores that the process may use."""
+        hold_freed_memory()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         self._pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
 

@@ -15,6 +15,7 @@ from smoacs.predictors import (
     Predictor,
     chunk_systems,
     energy_gradients,
+    for_properties,
     load_predictor,
 )
 from smoacs.predictors.threads import Workers
@@ -61,7 +62,7 @@ class PredictorPotential(Workers):
         """
         if ENERGY not in predictor.properties:
             raise InputError(f"relaxation needs a predictor of {ENERGY}; this one has none")
-        self.predictor = predictor
+        self.predictor = for_properties(predictor, {ENERGY})
         super().__init__()
 
     def __call__(self, crystals: Crystals) -> Response:

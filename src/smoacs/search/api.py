@@ -13,7 +13,7 @@ from smoacs.search.beginnings import Beginning
 from smoacs.search.chemical_rules import crystal_rules
 from smoacs.search.config import DesignConfig
 from smoacs.search.decoration_rules import decoration_rule
-from smoacs.search.exhaustive import Exhaustive, wanted_properties
+from smoacs.search.exhaustive import Exhaustive
 from smoacs.search.geometry_guard import GeometryGuard
 from smoacs.search.gradients import Gradients, to_structures
 from smoacs.search.held import held_sites
@@ -24,6 +24,7 @@ from smoacs.search.progress import ProgressCallback, Recorder
 from smoacs.search.relax import Evaluator
 from smoacs.search.seeded import search_seeds
 from smoacs.search.state import Keeper
+from smoacs.search.wanted import wanted_properties
 from smoacs.targets import Target, check_spreads
 from smoacs.templates import Template, is_seed_source
 

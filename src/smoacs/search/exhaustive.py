@@ -12,8 +12,6 @@ from torch import Tensor
 from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.predictors import (
     ENERGY,
-    SPREAD_SUFFIX,
-    Predictor,
     is_at_rest,
 )
 from smoacs.search.course import FIRST, LEARNT, LEAST, ROUND, Course, Promise
@@ -383,13 +381,3 @@ def _met(results: list[dict[str, Tensor]]) -> NDArray[np.bool_]:
     """Whether the decorations so far, in the order of their rounds, meet all targets."""
     met = [result["met"].cpu().numpy() for result in results]
     return np.concatenate(met) if met else np.zeros(0, dtype=np.bool_)
-
-
-def wanted_properties(
-    targets: Sequence[Target], predictor: Predictor, conservative: float
-) -> list[str]:
-    """Properties that targets are about and, in conservative designs, their spreads."""
-    names = dict.fromkeys(target.property for target in targets)
-    if conservative:
-        names |= dict.fromkeys(n + SPREAD_SUFFIX for n in list(names))
-    return [name for name in names if name in predictor.properties]

@@ -19,12 +19,14 @@ from smoacs.predictors import (
     Predictor,
     chunk_systems,
     energy_gradients,
+    for_properties,
     force_sizes,
     residuals,
 )
 from smoacs.predictors.threads import Workers
 from smoacs.search.held import without_held
 from smoacs.search.pareto import Front
+from smoacs.search.wanted import wanted_properties
 from smoacs.targets import Target
 
 ATOMS_PER_CHUNK = 160
@@ -130,8 +132,10 @@ class Objective(Workers):
         self.conservative = conservative
         self.front = front
         self.at_rest = at_rest
-        self.predictor = predictor
         self.targets = tuple(targets)
+        self.predictor = for_properties(
+            predictor, {*wanted_properties(targets, predictor, conservative), ENERGY}
+        )
         self.batch_size = batch_size
         self.predictor_calls = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)

@@ -21,6 +21,7 @@ from smoacs.predictors import (
     Predictor,
     chunk_systems,
     energy_gradients,
+    for_properties,
     residuals,
 )
 from smoacs.predictors.threads import Workers
@@ -103,9 +104,9 @@ class Evaluator(Workers):
         """
         super().__init__()
         self.held = held
-        self.predictor = predictor
         self.device = device
         self.properties = tuple(properties)
+        self.predictor = for_properties(predictor, {*properties, ENERGY})
         self.batch_size = batch_size
         self.calls = 0
 

@@ -1,27 +1,42 @@
 r"""Calibrate the spread of weights that are there, and note what their training covers.
 
 python -m smoacs.training.calibrate mine.safetensors crystals.parquet --out mine.safetensors
+
+With `--readout NAME` a kernel readout takes the place of a property's head first; those that the
+weights have already are fitted again.
 """
 
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from smoacs.errors import InputError
+from smoacs.predictors.network import Network
 from smoacs.predictors.storage import read_weights, save_weights
 from smoacs.training.calibration import finish_ensemble
 from smoacs.training.config import WEIGHTS_SUFFIX, TrainConfig
+from smoacs.training.data import build_dataset
+from smoacs.training.evaluation import predict_dataset
+from smoacs.training.layout import RELAXED
+from smoacs.training.metrics import header_metrics
+from smoacs.training.readout import fit_readouts, form_of, with_formulas
 from smoacs.training.sources import load_table
 
 
-def calibrate_file(weights: Path, data: Sequence[str], out: Path) -> None:
+def calibrate_file(
+    weights: Path, data: Sequence[str], out: Path, readouts: Sequence[str] = ()
+) -> None:
     """Write weights again with a calibrated spread and what their training covers.
 
     Args:
         weights: What to calibrate.
         data: The Parquet files or folders that it was trained on, with the same splits.
         out: Where the new weights go; may be the same file.
+        readouts: Properties to give a kernel readout, besides those that have one.
 
     Raises:
         InputError: If the weights or the data are wrong, or `out` has another ending than theirs.
@@ -45,8 +60,30 @@ def calibrate_file(weights: Path, data: Sequence[str], out: Path) -> None:
             "epochs": 1,
         }
     )
-    header = finish_ensemble(network, header, load_table(config))
-    save_weights(out, network, header, formulas)
+    names = tuple(dict.fromkeys([*header.readouts, *readouts]))
+    table = load_table(config)
+    held_out = fit_readouts(network, table, names)
+    header = replace(
+        header,
+        readouts={name: form_of(name, header.log10) for name in names},
+        metrics=dict(header.metrics) | _measured(network, table, names),
+    )
+    header = finish_ensemble(network, header, table, held_out)
+    save_weights(out, network, header, with_formulas(formulas, table, held_out))
+
+
+def _measured(
+    network: Network, table: pd.DataFrame, names: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Errors of properties that are read out, on relaxed test crystals."""
+    metrics = {}
+    for name in names:
+        chosen = (table["split"] == "test") & (table["kind"] == RELAXED) & table[name].notna()
+        if chosen.any():
+            data = build_dataset(table[chosen], network.properties, network.settings.cutoff)
+            found = header_metrics(network, data, predict_dataset(network, data))
+            metrics[name] = found[name]
+    return metrics
 
 
 def main() -> None:
@@ -54,11 +91,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Calibrate the spread of trained weights.")
     parser.add_argument("weights", type=Path)
     parser.add_argument("data", nargs="+", help="what they were trained on (relaxed crystals)")
+    parser.add_argument(
+        "--readout", action="append", default=[], metavar="NAME", help="a property to read out"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        calibrate_file(args.weights, args.data, args.out)
+        calibrate_file(args.weights, args.data, args.out, args.readout)
     except InputError as error:
         parser.error(str(error))
 

@@ -8,7 +8,7 @@ std covers 90 % of them, each by parameters that were fitted without its fold.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -124,19 +124,31 @@ class _Fit:
         return torch.sqrt((self.member_factor * sample.members) ** 2 + sigma**2 + self.floor**2)
 
 
-def calibrate(network: Network, train: Dataset, validation: Dataset) -> SpreadHead:
+HeldOut = Mapping[int, Tensor]
+"""Column of a property that is read out -> raw outputs by fits without the crystal's formula, NaN
+for crystals that no fit knew, [n, M]."""
+
+
+def calibrate(
+    network: Network,
+    train: Dataset,
+    validation: Dataset,
+    held_out: tuple[HeldOut, HeldOut] | None = None,
+) -> SpreadHead:
     """Find the spread of a trained ensemble.
 
     Args:
         network: The ensemble.
         train: Crystals that it was trained on; only relaxed ones count, here and below.
         validation: Crystals that it was not trained on.
+        held_out: What takes the place of fitted outputs, for both sets.
 
     Returns:
         The spread, for `network.spread`.
     """
-    held = evaluate_ensemble(network, validation)
-    seen = evaluate_ensemble(network, train)
+    of_train, of_validation = held_out or ({}, {})
+    held = evaluate_ensemble(network, validation, of_validation)
+    seen = evaluate_ensemble(network, train, of_train)
     center = held.features.mean(0)
     width = held.features.std(0, correction=0) + _LEAST_WIDTH
     head = SpreadHead(held.features.shape[1], len(network.properties))
@@ -162,16 +174,22 @@ def calibrate(network: Network, train: Dataset, validation: Dataset) -> SpreadHe
     return head
 
 
-def evaluate_ensemble(network: Network, data: Dataset) -> Evaluated:
+def evaluate_ensemble(
+    network: Network, data: Dataset, held_out: HeldOut | None = None
+) -> Evaluated:
     """Evaluate the relaxed crystals of a set, small ones first."""
     index = np.flatnonzero(~data.off_equilibrium)
     index = index[np.argsort(data.n_atoms[index], kind="stable")]
     parts: list[list[Tensor]] = []
     with torch.no_grad():
         for start in range(0, len(index), _BATCH):
-            batch = make_batch(data, index[start : start + _BATCH], network.settings.cutoff)
-            batch = batch.to(network.embedding.device)
+            part = index[start : start + _BATCH]
+            batch = make_batch(data, part, network.settings.cutoff).to(network.embedding.device)
             raw, pooled = network.raw_and_pooled(batch.crystals, batch.neighbors)
+            for column, known in (held_out or {}).items():
+                honest = known[part].T.to(raw)
+                fitted = raw[:, :, column]
+                raw[:, :, column] = torch.where(honest.isfinite(), honest, fitted)
             features = network.features_of(raw, pooled, batch.crystals)
             values = network.in_units(raw).mean(0)
             found = (features, member_spread(raw), raw.mean(0), values)
@@ -298,24 +316,37 @@ def domain_of(rows: pd.DataFrame, sample: Dataset, cutoff: float) -> TrainingDom
     return training_domain(counts, geometry)
 
 
-def finish_ensemble(network: Network, header: WeightsHeader, table: pd.DataFrame) -> WeightsHeader:
+def finish_ensemble(
+    network: Network,
+    header: WeightsHeader,
+    table: pd.DataFrame,
+    held_out: Mapping[str, pd.DataFrame] | None = None,
+) -> WeightsHeader:
     """Calibrate an ensemble's spread in place.
 
     Args:
         network: The trained ensemble.
         header: What it says of itself so far.
         table: Its data, as `load_table` gives them.
+        held_out: What `fit_readouts` gives, if properties are read out.
 
     Returns:
         The header with what the training covers.
     """
     relaxed = table[table["kind"] == RELAXED]
     properties, cutoff = network.properties, network.settings.cutoff
-    train, validation = (
-        build_dataset(some_of(relaxed, split, properties), properties, cutoff)
-        for split in ("train", "val")
-    )
-    head = calibrate(network, train, validation)
+    sets = [some_of(relaxed, split, properties) for split in ("train", "val")]
+    train, validation = (build_dataset(rows, properties, cutoff) for rows in sets)
+    honest = [
+        {
+            properties.index(name): torch.from_numpy(
+                frame.reindex(rows.index).to_numpy(float, copy=True)
+            )
+            for name, frame in (held_out or {}).items()
+        }
+        for rows in sets
+    ]
+    head = calibrate(network, train, validation, (honest[0], honest[1]))
     network.spread = head.to(network.embedding.device, network.embedding.dtype)
     rows = relaxed[relaxed["split"] == "train"]
     return replace(header, domain=domain_of(rows, train, cutoff))

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -86,6 +86,20 @@ class HeadSettings(_Settings):
         min_length=1,
         description="words for what the values are, such as 'PBE (Materials Project; GPAW)'",
     )
+    readout: Literal["head", "kernel"] = Field(
+        default="head",
+        description="'head' to learn with the trunk, 'kernel' to fit to the finished trunk",
+    )
+
+    @model_validator(mode="after")
+    def _a_kernel_takes_no_part_in_batches(self) -> Self:
+        given = sorted({"share", "weight"} & self.model_fields_set)
+        if self.readout == "kernel" and given:
+            raise ValueError(
+                f'a property with readout = "kernel" has no {given[0]}: it is fitted when the '
+                "training has ended"
+            )
+        return self
 
 
 class TrainConfig(_Settings):
@@ -210,6 +224,10 @@ class TrainConfig(_Settings):
                 raise ValueError(
                     f"heads.{name}.unit is {given!r}, but {name} is in {PROPERTIES[name].unit}"
                 )
+        if set(self.readouts) == set(self.properties):
+            raise ValueError('a trunk needs a property without readout = "kernel" to learn from')
+        if ENERGY in self.readouts:
+            raise ValueError(f"{ENERGY} is a sum over atoms: leave out heads.{ENERGY}.readout")
         if self.head(ENERGY).log10:
             raise ValueError(f"{ENERGY} has no logarithm: leave out heads.{ENERGY}.log10")
         stray = [name for name in self.heads if name not in self.properties]
@@ -232,6 +250,11 @@ class TrainConfig(_Settings):
         """Whether a property is fitted as its logarithm."""
         chosen = self.head(name).log10
         return LOSS_TERMS.get(name, DEFAULT_TERM).log10 if chosen is None else chosen
+
+    @property
+    def readouts(self) -> tuple[str, ...]:
+        """Properties that are fitted to the finished trunk."""
+        return tuple(name for name in self.properties if self.head(name).readout == "kernel")
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:

@@ -1,7 +1,7 @@
 """Errors of a network on labelled crystals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -34,17 +34,17 @@ def predict_dataset(network: Network, data: Dataset, batch_size: int = 128) -> N
     return out
 
 
-def evaluate(network: Network, data: Dataset) -> dict[str, float]:
+def evaluate(network: Network, data: Dataset, leave_out: Collection[str] = ()) -> dict[str, float]:
     """Mean absolute errors: relaxed crystals by property name, others with `_off`.
 
     Properties that the network holds as logarithms also come with `_log10`; `forces` (eV/Å) and
-    `stress` (GPa) where there are labels.
+    `stress` (GPa) where there are labels. Properties in `leave_out` are passed over.
     """
     out = predict_dataset(network, data)
     errors = {}
     for k, name in enumerate(network.properties):
         label = data.labels[:, k]
-        known = np.isfinite(label)
+        known = np.isfinite(label) & (name not in leave_out)
         for suffix, mask in (("", ~data.off_equilibrium), (OFF_SUFFIX, data.off_equilibrium)):
             use = known & mask
             if use.any():
@@ -78,11 +78,14 @@ def derivative_errors(network: Network, data: Dataset) -> dict[str, float]:
 def score(
     errors: Mapping[str, float], properties: Sequence[str], terms: Sequence[LossTerm]
 ) -> float:
-    """Mean of the relaxed crystals' errors in units of the terms' scales; infinite without any."""
+    """Mean of the relaxed crystals' errors in units of the terms' scales; infinite without any.
+
+    Terms of weight 0 do not count.
+    """
     parts = [
         errors[key] / (term.scale or 1.0)
         for name, term in zip(properties, terms, strict=True)
-        if (key := name + LOG_SUFFIX if term.log10 else name) in errors
+        if term.weight > 0 and (key := name + LOG_SUFFIX if term.log10 else name) in errors
     ]
     return sum(parts) / len(parts) if parts and all(map(math.isfinite, parts)) else math.inf
 

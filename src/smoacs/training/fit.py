@@ -162,6 +162,8 @@ class _Fit:
         learns_energy = ENERGY in network.properties
         weighs = settings.force_weight + settings.stress_weight > 0
         self.energy = network.properties.index(ENERGY) if learns_energy and weighs else None
+        terms_of = zip(network.properties, terms, strict=True)
+        self.unlearnt = frozenset(name for name, term in terms_of if term.weight == 0)
         self.elements = np.unique(train.numbers)
         self.small = train.n_atoms <= MAX_ATOMS
         if settings.compiled:
@@ -304,7 +306,7 @@ class _Fit:
 
     def _validate(self, data: Dataset, checkpoint: Path) -> None:
         """Measure the averaged weights, note the best, write log and checkpoint."""
-        errors = evaluate(self.average, data)
+        errors = evaluate(self.average, data, leave_out=self.unlearnt)
         value = score(errors, self.network.properties, self.terms)
         if value < self.best_score:
             self.best_score, self.stale = value, 0

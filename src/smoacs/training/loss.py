@@ -22,7 +22,7 @@ class LossTerm:
         keep_on_noise: Whether the label holds for a slightly deformed crystal.
         censored: Labels of zero only ask for a prediction of zero or less (a metal's gap).
         log10: The network holds the logarithm, and errors count in it.
-        weight: Weight among the properties.
+        weight: Weight among the properties; 0 for one that is fitted to the finished trunk.
     """
 
     scale: float | None = None

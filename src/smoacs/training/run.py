@@ -19,6 +19,7 @@ from smoacs.training.data import Dataset, element_symbols
 from smoacs.training.evaluation import predict_dataset
 from smoacs.training.members import TABLE_FILE, member_file, run_members, split_dataset
 from smoacs.training.metrics import header_metrics
+from smoacs.training.readout import fit_readouts, form_of, with_formulas
 from smoacs.training.report import REPORT_FILE, Result, write_report
 from smoacs.training.sources import load_table
 from smoacs.training.start import Start, load_start, log10_limits, loss_terms, network_settings
@@ -87,7 +88,7 @@ def open_folder(config: TrainConfig) -> Path:
 
 
 def collect_members(config: TrainConfig, folder: Path, start: Start | None) -> Path:
-    """Stack the trained members, calibrate and measure the ensemble, write weights and report.
+    """Stack the members, fit readouts, calibrate and measure, write weights and report.
 
     Args:
         config: The settings.
@@ -109,6 +110,7 @@ def collect_members(config: TrainConfig, folder: Path, start: Start | None) -> P
         networks.append(network)
         histories.append(state["history"])
     ensemble = stack_members(networks).to(resolve_device(config.device))
+    held_out = fit_readouts(ensemble, table, config.readouts)
     predicted = predict_dataset(ensemble, test)
     header = WeightsHeader(
         name=config.name,
@@ -119,9 +121,11 @@ def collect_members(config: TrainConfig, folder: Path, start: Start | None) -> P
         metrics=header_metrics(ensemble, test, predicted),
         log10=limits,
         scales=_scales(config, start),
+        readouts={name: form_of(name, limits) for name in config.readouts},
     )
-    header = finish_ensemble(ensemble, header, table)
-    save_weights(config.out, ensemble, header, _formulas(train, start))
+    header = finish_ensemble(ensemble, header, table, held_out)
+    formulas = with_formulas(_formulas(train, start), table, held_out)
+    save_weights(config.out, ensemble, header, formulas)
     write_report(folder, header, Result(ensemble, table, test, predicted, tuple(histories)))
     return config.out
 

@@ -51,7 +51,8 @@ def load_start(config: TrainConfig) -> Start | None:
     if config.start is None:
         return None
     start = Start(*_read(config.start))
-    start.network.spread = None  # it belongs to the finished ensemble
+    start.network.spread = None  # it and readouts belong to the finished ensemble
+    start.network.readouts, start.network.read_out = torch.nn.ModuleList(), ()
     header = start.header
     if "network" in config.model_fields_set:
         for field in fields(NetworkSettings):
@@ -102,7 +103,9 @@ def loss_terms(config: TrainConfig, start: Start | None = None) -> list[LossTerm
         log10 = config.uses_log10(name)
         if start is not None and name in kept:
             log10 = name in start.header.log10
-        term = replace(LOSS_TERMS.get(name, DEFAULT_TERM), weight=config.head(name).weight)
+        head = config.head(name)
+        weight = 0.0 if head.readout == "kernel" else head.weight
+        term = replace(LOSS_TERMS.get(name, DEFAULT_TERM), weight=weight)
         terms.append(term if term.log10 == log10 else replace(term, log10=log10, scale=None))
     return terms
 
