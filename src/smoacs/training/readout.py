@@ -250,7 +250,6 @@ def _without_fold(kernel: Tensor, latent: Tensor, fold: Tensor, ridge: float) ->
 
 def _solve(kernel: Tensor, latent: Tensor, ridge: float) -> Tensor:
     """Weights of kernel ridge regression, [M, n, 1]."""
-    noise = ridge * torch.eye(len(latent), dtype=kernel.dtype)
-    target = latent[:, None].expand(len(kernel), -1, -1)
-    solved: Tensor = torch.linalg.solve(kernel + noise, target)
-    return solved
+    factor = torch.linalg.cholesky(kernel + ridge * torch.eye(len(latent), dtype=kernel.dtype))
+    target = latent[:, None].repeat(len(kernel), 1, 1)
+    return torch.cholesky_solve(target, factor)
