@@ -11,12 +11,13 @@ from pathlib import Path
 from benchmarks.paper.existing import existing
 from benchmarks.paper.methods import METHODS
 from benchmarks.paper.plots import draw
-from benchmarks.paper.records import Record
+from benchmarks.paper.records import Record, fingerprint
 from benchmarks.paper.specification import ROWS
 from benchmarks.paper.summary import WORDS, read_records, sizes
 from benchmarks.paper.tables import glance, section, table, times
 from benchmarks.speed.bars import bars
 from benchmarks.speed.plot import plot as plot_speed
+from smoacs.predictors import load_predictor
 
 TITLES = {
     2: "Table 2: superconductors, any crystal",
@@ -134,16 +135,35 @@ smoacs judge generated/*.cif --benchmark perovskite-2.5 --out judged.csv
 """
 
 
-def page(records: Sequence[Record], images: Path, link: str) -> str:
+def of_which_weights(records: Sequence[Record], present: str) -> str:
+    """A word on results of other weights than the package's; empty if they are of these.
+
+    Args:
+        records: All results.
+        present: Fingerprint of the package's weights.
+    """
+    if not records or records[-1]["predictor"] == present:
+        return ""
+    other = records[-1]["predictor"]
+    return (
+        f"**The runs in tables 2 to 7 are of earlier weights (fingerprint `{other}`) than those in "
+        f"the package (`{present}`).** All methods were compared on the same weights; with the "
+        "present ones numbers differ.\n"
+    )
+
+
+def page(records: Sequence[Record], images: Path, link: str, *, present: str) -> str:
     """The page in Markdown; plots are written beside.
 
     Args:
         records: All results.
         images: Folder for the plots.
         link: The same folder as the page names it.
+        present: Fingerprint of the package's weights.
     """
     methods = table(["name", "what it is"], [[f"`{m}`", WORDS[m]] for m in METHODS])
-    parts = [INTRODUCTION.format(methods=methods), "## At a glance\n", glance(records)]
+    parts = [INTRODUCTION.format(methods=methods), "## At a glance\n"]
+    parts += [of_which_weights(records, present), glance(records)]
     drawn: set[str] = set()
     for number, title in TITLES.items():
         parts.append(f"\n## {title}\n")
@@ -208,7 +228,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     records = read_records(args.results)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     link = "images/benchmarks"
-    text = page(records, images, link) + existing(args.recall) + speed(args.speed, images, link)
+    present = fingerprint(load_predictor(device="cpu"))
+    text = page(records, images, link, present=present)
+    text += existing(args.recall) + speed(args.speed, images, link)
     args.out.write_text(text, encoding="utf-8")
 
 

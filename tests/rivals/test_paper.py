@@ -163,7 +163,7 @@ def test_a_share_of_the_budget_is_kept_apart(tmp_path):
     with pytest.raises(SystemExit):
         command.parsed(["--budget-share", "0"])
     records = [record("default", 0, 0.8, 6), record("ga", 0, 0.9, 5, n=4, budget_share=0.5)]
-    text = page(records, tmp_path / "images", "images")
+    text = page(records, tmp_path / "images", "images", present=records[-1]["predictor"])
     assert "**Budget: 8 × 10 predictor calls, the paper's**; seeds: 1." in text
     assert "**Budget: 4 × 10 predictor calls, 50.0 % of the paper's**; seeds: 1." in text
     assert "`default` is not ahead" not in text
@@ -228,7 +228,7 @@ def test_the_page_shows_means_and_where_we_are_not_ahead(tmp_path):
     resting = summarise(row, records, (8, 10), RESTING)
     assert [s.method for s in resting] == ["default", "ga"]
     assert not_behind(resting) == {"ga": ["success"]}
-    text = page(records, tmp_path / "images", "images")
+    text = page(records, tmp_path / "images", "images", present=records[-1]["predictor"])
     assert "| no-rest | 0.90 ± 0.10 |" in text
     assert text.count("| **ga** | **0.95** |") == 2
     assert text.count("**`default` is not ahead of `ga` in success.**") == 2
@@ -239,6 +239,9 @@ def test_the_page_shows_means_and_where_we_are_not_ahead(tmp_path):
     assert "SMOACS (ALIGNN) 0.39" in text
     assert (tmp_path / "images" / "perovskite-2.5-8x10.png").stat().st_size > 5000
     assert "| ga | 10 (0 s, 1.0 ×) | never | never | never |" in text
+    assert "earlier weights" not in text
+    later = page(records, tmp_path / "images", "images", present="q")
+    assert "earlier weights (fingerprint `p`) than those in the package (`q`)" in later
 
 
 def test_structures_survive_their_records():
