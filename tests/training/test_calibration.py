@@ -40,7 +40,7 @@ def made_up(n, seed, *, log10=False, shrink=1.0):
 
 @pytest.fixture
 def synthetic(monkeypatch):
-    monkeypatch.setattr(calibration, "evaluate_ensemble", lambda _, data: data)
+    monkeypatch.setattr(calibration, "evaluate_ensemble", lambda _, data, __: data)
 
     def network(*, log10=False):
         limits = {"charm": 5.0} if log10 else {}

@@ -73,6 +73,7 @@ def test_shipped_config_is_valid(monkeypatch, tmp_path):
         "jarvis_supercon",
         "off_equilibrium",
         "resting",
+        "boxes",
         "dft_perovskites/dft_perovskites",
     ):
         (tmp_path / "data" / f"{name}.parquet").touch()
