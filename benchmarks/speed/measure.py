@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from smoacs.crystals import Crystals, DesignSpace, NeighborList, SoftCrystals, neighbor_list
-from smoacs.predictors import Predictor, chunk_systems, load_predictor
+from smoacs.predictors import Predictor, chunk_systems, for_properties, load_predictor
 from smoacs.predictors.threads import Workers
 from smoacs.search import DesignConfig
 from smoacs.search.anneal import anneal
@@ -111,7 +111,8 @@ def measure(point: Point, device: str, rounds: int) -> Record:
         the highest that the measurement added.
     """
     where = torch.device(device)
-    predictor = load_predictor(device=device)
+    asked = {Target.parse(text).property for text in TARGETS}
+    predictor = for_properties(load_predictor(device=device), asked)  # as a search asks it
     before = _memory(where)
     bench = Bench(point, predictor, where)
     seconds: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
