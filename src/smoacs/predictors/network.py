@@ -34,13 +34,14 @@ from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, 
 if TYPE_CHECKING:
     from smoacs.crystals import Crystals, NeighborList
 
-REPULSION_ONSET = 0.69
-"""Atoms closer than this share of the sum of their covalent radii repel (1 in 600 relaxed crystals
-has such a pair), whatever the network says."""
+REPULSION_ONSET = 0.71
+"""Atoms closer than this share of the sum of their covalent radii repel (1 in 500 relaxed crystals
+has a pair below 0.70), whatever the network says."""
 
-REPULSION_STRENGTH = 260.0
-"""eV, times (onset - ratio)² for each pair. The built-in weights were trained with 140 eV from 0.68
-on; the higher wall keeps crushed crystals above the potential that labelled them."""
+REPULSION_STRENGTH = 500.0
+"""eV, times (onset - ratio)² for each pair. The built-in weights were trained with 260 eV from 0.69
+on and learn to make up for it; the higher wall keeps crushed crystals above the potential that
+labelled them."""
 
 
 def power_of_ten(exponent: Tensor, limit: float) -> Tensor:
