@@ -1,11 +1,11 @@
 """How far predicted band gaps are from the project's own DFT labels, by part of the data.
 
-    git show 013c608:src/smoacs/predictors/weights/mp2018.safetensors > before.safetensors
-    python benchmarks/dft_labels.py mp2018 before.safetensors --seen 409 --out dft_labels.json
+    git show 910f13c:src/smoacs/predictors/weights/mp2018.safetensors > before.safetensors
+    python benchmarks/dft_labels.py mp2018 before.safetensors --seen 1002 --out dft_labels.json
 
-The weights in the package were trained on the train part of the first 409 labels (`--seen`); the
-later ones they have never seen, whatever their part, and are counted as `later`, or as `designed`
-where a search of ours returned the crystal. Of these, formulas of that train part are left out.
+The weights in the package were trained on the train part of the first 1,002 labels (`--seen`). Later
+ones they have never seen, whatever their part; these are counted as `later`, or as `designed` where a
+search of ours returned the crystal. Of these, formulas of that train part are left out.
 """
 
 import argparse
