@@ -3,9 +3,9 @@
     git show 910f13c:src/smoacs/predictors/weights/mp2018.safetensors > before.safetensors
     python benchmarks/dft_labels.py mp2018 before.safetensors --seen 1002 --out dft_labels.json
 
-The weights in the package were trained on the train part of the first 1,002 labels (`--seen`). Later
-ones they have never seen, whatever their part; these are counted as `later`, or as `designed` where a
-search of ours returned the crystal. Of these, formulas of that train part are left out.
+The weights in the package were trained on the train part of the first 1,002 labels (`--seen`).
+Later ones they have never seen, whatever their part; these are counted as `later`, or as `designed`
+where a search of ours returned the crystal. Of these, formulas of that train part are left out.
 """
 
 import argparse
