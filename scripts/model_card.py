@@ -319,8 +319,9 @@ def relaxation_lines(report: Mapping[str, Mapping[str, float]]) -> list[str]:
         free, kept = report["chgnet"], report["chgnet_space_group_kept"]
         lines.append(
             f"- {free['perovskites']} random perovskites in cubes of 3 to 6 Å, against CHGNet's "
-            f"own relaxation, both to {relaxation.FMAX:g} eV/Å: {_agreement(free)}. With the space group kept in both, as in a "
-            f"design: {_agreement(kept)}. CHGNet leaves some of the symmetric saddle points by "
+            f"own relaxation, both to {relaxation.FMAX:g} eV/Å: {_agreement(free)}. With the space "
+            f"group kept in both, as in a design: {_agreement(kept)}. CHGNet leaves some of the "
+            "symmetric saddle points by "
             "rounding alone."
         )
     return lines
