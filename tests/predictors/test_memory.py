@@ -1,4 +1,4 @@
-"""Freed memory is there for the next arrays, without a page from the system."""
+"""Freed memory is there for the next prediction, without a page from the system."""
 
 import platform
 import subprocess
@@ -7,22 +7,25 @@ import sys
 import pytest
 
 COUNT = """
-import resource, torch
-from smoacs.predictors.memory import hold_freed_memory
+import resource
 
-torch.set_num_threads(1)
-hold_freed_memory()
-for turn in range(4):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    arrays = [torch.zeros(150_000) for _ in range(30)]
-    del arrays
+from smoacs.crystals import Crystals
+from smoacs.predictors import load_predictor
+from smoacs.relaxation.structures import PredictorPotential
+from smoacs.templates import perovskite
+
+structure = perovskite().to_structure(["Sr", "Ti", "O", "O", "O"]) * (3, 3, 3)
+crystals = Crystals.from_structures([structure.perturb(0.05)])
+with PredictorPotential(load_predictor(device="cpu")) as potential:
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        potential(crystals)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries differ")
 def test_freed_memory_is_held():
-    # Without it there are thousands, but none where something happens to lie behind the heap.
     command = [sys.executable, "-c", COUNT]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - our own
-    assert int(done.stdout) < 100
+    assert int(done.stdout) < 300, "1 or 2 here; without it 3,000 to 6,000"
