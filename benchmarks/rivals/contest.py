@@ -1,6 +1,5 @@
 """The one loop that all rivals share: propose, evaluate on the counting predictor, tell."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
@@ -13,10 +12,7 @@ from benchmarks.rivals.relaxed import relaxed_losses
 from benchmarks.rivals.space import Proposals, Space
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.predictors import chunk_systems
-from smoacs.predictors.threads import single_thread
-
-ATOMS_PER_CHUNK = 160
-"""As in the gradient search."""
+from smoacs.predictors.threads import atoms_per_chunk, cores, single_thread
 
 Ending = Literal["budget", "time", "nothing left"]
 
@@ -54,8 +50,7 @@ def compete(rival: Rival, space: Space, predictor: CountingPredictor) -> Ending:
     Returns:
         Why it ended.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         while predictor.left > 0 and not predictor.out_of_time:
             try:
                 proposals = rival.propose(predictor.left)
@@ -79,5 +74,5 @@ def _losses(
         with torch.no_grad():
             return predictor.losses(predictor(part, neighbor_list(part, predictor.cutoff)))
 
-    chunks = chunk_systems(crystals.counts, ATOMS_PER_CHUNK)
+    chunks = chunk_systems(crystals.counts, atoms_per_chunk(crystals.counts))
     return np.concatenate(list(pool.map(work, chunks)))

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from smoacs.crystals import Crystals, DesignSpace, NeighborList, SoftCrystals, neighbor_list
 from smoacs.predictors import Predictor, chunk_systems, for_properties, load_predictor
-from smoacs.predictors.threads import Workers
+from smoacs.predictors.threads import Workers, atoms_per_chunk
 from smoacs.search import DesignConfig
 from smoacs.search.anneal import anneal
-from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU, Objective
+from smoacs.search.objective import Objective
 from smoacs.search.progress import Recorder
 from smoacs.search.settings import DEFAULT
 from smoacs.targets import Target
@@ -68,8 +68,7 @@ class Bench:
     def parts(self) -> list[Crystals]:
         """The crystals as the search chunks them, as leaves."""
         crystals = self.soft.crystals(1.0)
-        limit = ATOMS_PER_CHUNK if self.device.type == "cpu" else ATOMS_PER_CHUNK_GPU
-        chunks = chunk_systems(crystals.counts, limit)
+        chunks = chunk_systems(crystals.counts, atoms_per_chunk(crystals.counts))
         return [_leaves(part) for part in crystals.split([len(c) for c in chunks])]
 
     def neighbors(self, workers: Workers, parts: list[Crystals]) -> list[NeighborList]:

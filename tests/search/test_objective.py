@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from smoacs.crystals import Crystals, DesignSpace, SoftCrystals, neighbor_list
-from smoacs.predictors import CombinedPredictor, ToleranceFactor, base
-from smoacs.search import objective as module
+from smoacs.predictors import CombinedPredictor, ToleranceFactor, base, threads
 from smoacs.search.objective import Objective
 from smoacs.targets import Target
 from smoacs.templates import perovskite
@@ -31,7 +30,7 @@ def evaluated(crystals, targets=TARGETS, predictor=PREDICTOR, **settings):
 @pytest.mark.parametrize("atoms", [1, 5, 10_000])
 @pytest.mark.parametrize("batch_size", [None, 1, 2])
 def test_chunks_in_threads_equal_a_single_pass(crystals, monkeypatch, atoms, batch_size):
-    monkeypatch.setattr(module, "ATOMS_PER_CHUNK", atoms)
+    monkeypatch.setattr(threads, "ATOMS_PER_CHUNK", (atoms, atoms))
     found = evaluated(crystals, batch_size=batch_size)
     leaves = [crystals.species_probs, crystals.frac_coords, crystals.cell]
     leaves = [leaf.clone().requires_grad_() for leaf in leaves]
@@ -143,5 +142,5 @@ def test_threads_of_torch_are_given_back():
 
 def test_single_crystals_do_not_reach_the_evaluation_chunks(crystals):
     # The chunk size of the search and that of `evaluate` are separate settings.
-    assert module.ATOMS_PER_CHUNK < base.ATOMS_PER_CHUNK
+    assert max(threads.ATOMS_PER_CHUNK) < base.ATOMS_PER_CHUNK
     assert evaluated(crystals.select(torch.tensor([5]))).loss.shape == (1,)

@@ -8,8 +8,15 @@ from types import TracebackType
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from smoacs.predictors.memory import hold_freed_memory
+
+ATOMS_PER_CHUNK = (160, 320)
+"""Fewest and most atoms evaluated together on a CPU: enough to hide Python, not too many for the
+caches, and between them as many as give every core its chunk."""
+
+ATOMS_PER_CHUNK_GPU = 20_000
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -27,6 +34,19 @@ def single_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def cores() -> int:
+    """Cores that the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def atoms_per_chunk(counts: Tensor) -> int:
+    """Atoms to evaluate together, forward and backward, of crystals with `counts` [B] atoms."""
+    if counts.device.type != "cpu":
+        return ATOMS_PER_CHUNK_GPU
+    fewest, most = ATOMS_PER_CHUNK
+    return min(max(int(counts.sum()) // cores(), fewest), most)
+
+
 class Workers:
     """As many threads as cores, each with one thread inside torch; a context manager.
 
@@ -37,8 +57,7 @@ class Workers:
     def __init__(self) -> None:
         """Take all cores that the process may use."""
         hold_freed_memory()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        self._pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+        self._pool = ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,))
 
     def __enter__(self: _Workers) -> _Workers:  # noqa: PYI019 - beartype does not know Self here
         """Keep torch to one thread per worker."""

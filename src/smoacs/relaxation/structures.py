@@ -18,15 +18,12 @@ from smoacs.predictors import (
     for_properties,
     load_predictor,
 )
-from smoacs.predictors.threads import Workers
+from smoacs.predictors.threads import Workers, atoms_per_chunk
 from smoacs.relaxation.optimiser import FMAX, MAX_STEPS, Response, relax
 from smoacs.relaxation.symmetry import SymmetricPotential
 
 CLOSEST = 0.1
 """Å. Atoms closer than this have no direction to leave each other in."""
-
-_ATOMS_PER_CHUNK = 160
-_ATOMS_PER_CHUNK_GPU = 20_000
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,7 @@ class PredictorPotential(Workers):
 
     def __call__(self, crystals: Crystals) -> Response:
         """Evaluate a batch."""
-        limit = _ATOMS_PER_CHUNK if crystals.cell.device.type == "cpu" else _ATOMS_PER_CHUNK_GPU
-        chunks = chunk_systems(crystals.counts, limit)
+        chunks = chunk_systems(crystals.counts, atoms_per_chunk(crystals.counts))
         parts = self.map(lambda systems: self._part(crystals, systems), chunks)
         return Response(
             torch.cat([p.energy for p in parts]),

@@ -23,16 +23,11 @@ from smoacs.predictors import (
     force_sizes,
     residuals,
 )
-from smoacs.predictors.threads import Workers
+from smoacs.predictors.threads import Workers, atoms_per_chunk
 from smoacs.search.held import without_held
 from smoacs.search.pareto import Front
 from smoacs.search.wanted import wanted_properties
 from smoacs.targets import Target
-
-ATOMS_PER_CHUNK = 160
-"""Atoms evaluated together on a CPU: small enough for the caches, large enough to hide Python."""
-
-ATOMS_PER_CHUNK_GPU = 20_000
 
 NEGLIGIBLE_FORCE = 0.1 * MAX_FORCE
 
@@ -226,7 +221,7 @@ class Objective(Workers):
         return None
 
     def _atoms_per_chunk(self, crystals: Crystals) -> int:
-        limit = ATOMS_PER_CHUNK if crystals.cell.device.type == "cpu" else ATOMS_PER_CHUNK_GPU
+        limit = atoms_per_chunk(crystals.counts)
         for systems in (self.batch_size, self._memory_limit):
             if systems is not None:
                 limit = min(limit, systems * int(crystals.counts.max()))

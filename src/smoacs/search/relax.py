@@ -24,10 +24,9 @@ from smoacs.predictors import (
     for_properties,
     residuals,
 )
-from smoacs.predictors.threads import Workers
+from smoacs.predictors.threads import Workers, atoms_per_chunk
 from smoacs.search.held import without_held
 from smoacs.search.motion import LATTICE, SPRING, Motion, typical_compliance
-from smoacs.search.objective import ATOMS_PER_CHUNK, ATOMS_PER_CHUNK_GPU
 from smoacs.search.site_symmetry import SiteSymmetry
 
 STEPS = 30
@@ -128,7 +127,7 @@ class Evaluator(Workers):
         crystals = crystals.replace(
             frac_coords=crystals.frac_coords.detach(), cell=crystals.cell.detach()
         )
-        limit = ATOMS_PER_CHUNK if self.device.type == "cpu" else ATOMS_PER_CHUNK_GPU
+        limit = atoms_per_chunk(crystals.counts)
         if self.batch_size is not None:
             limit = min(limit, self.batch_size * int(crystals.counts.max()))
         chunks = chunk_systems(crystals.counts, limit)
