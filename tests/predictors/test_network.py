@@ -7,7 +7,7 @@ from pymatgen.core import Lattice, Structure
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import NetworkPredictor
-from smoacs.predictors.network import REPULSION_ONSET, Network, power_of_ten
+from smoacs.predictors.network import WALL, Network, power_of_ten
 from smoacs.predictors.storage import stack_members
 from smoacs.testing import CHECKS
 from toys import random_structures
@@ -181,7 +181,7 @@ def test_close_atoms_repel_ever_more(network):
     with torch.no_grad():
         network.site_head.second.weight.zero_()  # what is left is repulsion
         network.pool_head.second.weight.zero_()
-    onset = REPULSION_ONSET * (1.66 + 1.02)  # Å
+    onset = WALL.onset * (1.66 + 1.02)  # Å
     distances = torch.linspace(0.05, 2.1, 30).tolist()
     out = torch.stack([along_the_bond(network.double(), d)[0] for d in distances])
     energy, gap = out.T

@@ -34,14 +34,26 @@ from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, 
 if TYPE_CHECKING:
     from smoacs.crystals import Crystals, NeighborList
 
-REPULSION_ONSET = 0.71
-"""Atoms closer than this share of the sum of their covalent radii repel (1 in 500 relaxed crystals
-has a pair below 0.70), whatever the network says."""
 
-REPULSION_STRENGTH = 500.0
-"""eV, times (onset - ratio)² for each pair. The built-in weights were trained with 260 eV from 0.69
-on and learn to make up for it; the higher wall keeps crushed crystals above the potential that
-labelled them."""
+@dataclass(frozen=True)
+class Wall:
+    """Atoms closer than a share of the sum of their covalent radii repel, whatever the layers say.
+
+    Attributes:
+        onset: The share (1 in 500 relaxed crystals has a pair below 0.70).
+        strength: eV, times (onset - ratio)² for each pair.
+    """
+
+    onset: float
+    strength: float
+
+
+WALL = Wall(0.71, 500.0)
+"""Of predictions."""
+
+TRAINING_WALL = Wall(0.69, 260.0)
+"""The layers learn to make up for the wall that they are trained with, so this one is lower: the
+difference keeps crushed crystals above the potential that labelled them."""
 
 
 def power_of_ten(exponent: Tensor, limit: float) -> Tensor:
@@ -101,6 +113,7 @@ class Geometry(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         self.cutoff = settings.cutoff
+        self.wall = WALL
         self.register_buffer("centers", torch.linspace(0.8, settings.cutoff, settings.radial))
         moment_centers = torch.linspace(0.8, settings.cutoff, settings.moment_radial)
         self.register_buffer("m_centers", moment_centers)
@@ -135,7 +148,7 @@ class Geometry(nn.Module):
         radius = crystals.species_probs @ self.covalent_radii.to(distance)
         i, j = neighbors.edge_index
         ratio = distance / (radius.index_select(0, i) + radius.index_select(0, j))
-        energy = REPULSION_STRENGTH * torch.relu(REPULSION_ONSET - ratio) ** 2
+        energy = self.wall.strength * torch.relu(self.wall.onset - ratio) ** 2
         total = energy.new_zeros(crystals.n_systems).index_add(0, crystals.system_idx[i], energy)
         return total / crystals.counts
 

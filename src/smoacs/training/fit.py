@@ -18,7 +18,7 @@ from torch import Tensor
 
 from smoacs.errors import SmoacsError
 from smoacs.predictors.derivatives import ENERGY
-from smoacs.predictors.network import Network
+from smoacs.predictors.network import TRAINING_WALL, WALL, Network
 from smoacs.training.checkpoint import load_state, save_state, write_atomically
 from smoacs.training.data import Dataset, Noise, make_batch
 from smoacs.training.evaluation import evaluate, score
@@ -144,6 +144,7 @@ class _Fit:
         settings: FitSettings,
     ) -> None:
         self.network, self.train, self.settings = network, train, settings
+        network.geometry.wall = TRAINING_WALL
         self.terms = with_scales(terms, network)
         self.pools = make_pools(
             train,
@@ -212,6 +213,7 @@ class _Fit:
         if not self.history or self.history[-1]["step"] != self.step:
             self._validate(validation, checkpoint)
         self.network.load_state_dict(self.best or self.average.state_dict())
+        self.network.geometry.wall = WALL
         return self.history[-1]
 
     def _validation_is_due(self) -> bool:

@@ -6,8 +6,9 @@ relaxed on the predictor; each gives the end of its relaxation and a slightly de
 
 Perovskites with atoms on their ideal sites are boxes: three lengths, of which combinations are
 soft, above all where the anions differ. There a predictor and the potential that teaches it come to
-rest at different lengths although their energies differ little. `box_samples` relaxes such boxes on
-the one, from there on the other, and gives both ends and what lies around them.
+rest at different lengths although their energies differ little, more often the longer the box.
+`box_samples` relaxes such boxes on the one, the longer ones from there on the other, and gives both
+ends and what lies around them.
 """
 
 import numpy as np
@@ -41,6 +42,7 @@ STRAIN = 0.03
 RATTLE = 0.05
 """Standard deviation of a strain's components, and largest displacement (Å), of the copies."""
 
+DRAWN_PER_BOX = 2
 BOX_STEPS = 25
 """Of the relaxation on the potential; where a box is then, it gets its label all the same."""
 
@@ -98,19 +100,22 @@ def box_samples(
     """Draw ideal perovskites of several anions; relax boxes on a predictor, then on a potential.
 
     Args:
-        n: How many to draw. Of each come back both ends, a copy of either with other lengths, and,
-            where the ends differ, a box beyond the second on the line through both.
+        n: How many to relax on the potential: those of `DRAWN_PER_BOX` times as many that the
+            predictor makes longest for their width. Of each come back both ends, a copy of either
+            with other lengths, and, where the ends differ, a box beyond the second on the line
+            through both.
         rng: Of the draw.
         predictor: One that gives the formation energy.
         potential: Another one.
     """
     drawn: list[Structure] = []
-    while len(drawn) < n:
+    while len(drawn) < DRAWN_PER_BOX * n:
         structure = ideal_box(random_perovskite(rng).structure)
         if len({site.specie for site in structure[2:]}) > 1 and is_trusted(structure):
             drawn.append(structure)
     ours = relax_structures(drawn, predictor, max_steps=MAX_STEPS, keep_symmetry=True)
     starts = [r.structure for r in ours if is_trusted(r.structure)]
+    starts = sorted(starts, key=lambda s: min(s.lattice.abc) / max(s.lattice.abc))[:n]
     theirs = relax_structures(starts, potential, max_steps=BOX_STEPS, keep_symmetry=True)
     samples = []
     for start, end in zip(starts, theirs, strict=True):
