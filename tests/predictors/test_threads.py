@@ -3,8 +3,8 @@ import threading
 import pytest
 import torch
 
-from smoacs.predictors import evaluate, evaluate_residuals
-from smoacs.predictors.threads import Workers, single_thread
+from smoacs.predictors import evaluate, evaluate_residuals, threads
+from smoacs.predictors.threads import Workers, atoms_per_chunk, single_thread
 from smoacs.testing import default_crystals
 
 
@@ -58,3 +58,11 @@ def test_a_single_item_stays_in_this_thread(two_threads):
         found = workers.map(lambda _: (threading.get_ident(), torch.get_num_threads()), iter("a"))
         assert workers.map(str, []) == []
     assert found == [(threading.get_ident(), 1)]
+
+
+@pytest.mark.parametrize(
+    ("cores", "atoms", "expected"), [(2, 1280, 320), (6, 1280, 213), (16, 1280, 160), (1, 20, 160)]
+)
+def test_chunks_leave_no_core_without_work(monkeypatch, cores, atoms, expected):
+    monkeypatch.setattr(threads, "cores", lambda: cores)
+    assert atoms_per_chunk(torch.full((atoms // 5,), 5)) == expected

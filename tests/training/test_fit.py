@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import TRAINING_WALL, WALL, Network, NetworkSettings
 from smoacs.training.data import Noise, build_dataset, make_batch
 from smoacs.training.evaluation import evaluate, predict_dataset, score
 from smoacs.training.fit import FitSettings, fit
@@ -79,6 +79,25 @@ def test_short_fit_reduces_the_errors(network, data, terms, properties, tmp_path
     # The network that came back is the one whose errors were told.
     for name, value in evaluate(network, data).items():
         assert errors[name] == pytest.approx(value, abs=1e-5)
+
+
+def test_layers_are_fitted_under_a_lower_wall_than_that_of_predictions(
+    network, data, terms, tmp_path
+):
+    walls = []
+
+    def told(_: float) -> None:
+        walls.append(network.geometry.wall)
+
+    settings = replace(SETTINGS, epochs=1)
+    path = tmp_path / "member.pt"
+    fit(network, data, data, terms=terms, settings=settings, checkpoint=path, on_progress=told)
+    assert set(walls) == {TRAINING_WALL}
+    assert network.geometry.wall == WALL
+    ratios = torch.linspace(0, 1, 50)
+    energies = [wall.strength * torch.relu(wall.onset - ratios) ** 2 for wall in (WALL, *walls[:1])]
+    assert (energies[0] >= energies[1]).all()
+    assert energies[0][0] > energies[1][0] + 50  # eV
 
 
 def test_same_seed_same_weights(network, data, terms, tmp_path):
