@@ -32,6 +32,7 @@ SPEED_COLUMNS = {
     "device": "device",
     "n": "candidates",
     "atoms": "atoms of each",
+    "cores": "cores",
     "steps_per_second": "steps per second",
     "microseconds_per_atom": "µs per atom and step",
     "overhead": "overhead, %",
@@ -202,7 +203,7 @@ def speed(file: Path, images: Path, link: str) -> str:
     )
     head = list(SPEED_COLUMNS.values())
     rows = []
-    for record in sorted(records, key=lambda r: (r["device"], r["atoms"], r["n"])):
+    for record in sorted(records, key=lambda r: (r["device"], r["one_core"], r["atoms"], r["n"])):
         cells = [
             f"{100 * record[name]:.0f}" if "%" in words else str(record[name])
             for name, words in SPEED_COLUMNS.items()

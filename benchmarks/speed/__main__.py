@@ -7,11 +7,15 @@ r"""What a step of the search costs beside the predictor, against batch size and
 ready neighbour lists; "step" is everything that the search does in a step. Both take turns in one
 process, so that their ratio does not depend on what else the machine does. Each batch is measured
 in a process of its own, which tells its memory. A plot goes beside the file of results.
+
+Chunks of candidates share the cores, one large crystal has one core. How the time grows with the
+size of a crystal is therefore measured on one core as well, in steps of about 5,000 atoms each.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,14 +24,24 @@ from benchmarks.speed.plot import plot
 
 BATCHES = tuple(Point(n, 1) for n in (1, 4, 16, 64, 256, 1024))
 SIZES = tuple(Point(1, repeat) for repeat in (1, 2, 3, 4, 5, 6, 8, 10))
+ATOMS_OF_STEP = 5000
+EQUAL = tuple(Point(round(ATOMS_OF_STEP / (5 * r**3)), r) for r in (1, 3, 4, 5, 6, 8, 10))
+"""Batches of as many atoms in crystals of different sizes."""
+
 BARS = (Point(256, 1), Point(32, 3))
 QUICK = (Point(4, 1), Point(16, 1), Point(1, 2))
 
 
-def measured_apart(point: Point, device: str, rounds: int) -> Record:
+def measured_apart(point: Point, device: str, rounds: int, *, one_core: bool = False) -> Record:
     """Measure in a new process, whose memory is that of this batch only."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (point, device, rounds))
+    keep = keep_to_one_core if one_core else None
+    with multiprocessing.get_context("spawn").Pool(1, initializer=keep) as pool:
+        return pool.apply(measure, (point, device, rounds)) | {"one_core": one_core}
+
+
+def keep_to_one_core() -> None:
+    """Leave this process the first of its cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,10 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
     points = QUICK if args.quick else tuple(dict.fromkeys((*BARS, *BATCHES, *SIZES)))
+    equal = EQUAL if args.device == "cpu" and hasattr(os, "sched_setaffinity") else ()
     records: list[Record] = []
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    for point in points:
-        records.append(measured_apart(point, args.device, args.rounds))
+    for point, one_core in (
+        *((point, False) for point in points),
+        *((point, True) for point in (() if args.quick else equal)),
+    ):
+        records.append(measured_apart(point, args.device, args.rounds, one_core=one_core))
         print(json.dumps(records[-1]), flush=True)
         args.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     plot(records, args.out.with_suffix(".png"))

@@ -20,7 +20,9 @@ def bars(records: Sequence[Record]) -> list[str]:
     found: list[str] = []
     for device in dict.fromkeys(str(record["device"]) for record in records):
         own = [record for record in records if record["device"] == device]
-        found += [_line(device, *told) for told in (*_overheads(own), *_sizes(own))]
+        apart = [record for record in own if not record.get("one_core")]
+        told = (*_overheads(apart), *_sizes(apart), *_equal_steps(own))
+        found += [_line(device, *line) for line in told]
     return [*found, ""] if found else []
 
 
@@ -55,6 +57,18 @@ def _sizes(records: Sequence[Record]) -> list[tuple[str, float, float]]:
             (f"time per atom of {large:,} over {small} atoms", times[large] / times[small], most)
         )
     return told
+
+
+def _equal_steps(records: Sequence[Record]) -> list[tuple[str, float, float]]:
+    """The same of steps of as many atoms each, on one core."""
+    equal = [r for r in records if r.get("one_core") and int(r["atoms"]) >= FLAT_FROM]
+    if len(equal) < 2:
+        return []
+    times = [float(record["microseconds_per_atom"]) for record in equal]
+    few, many = (pick(equal, key=lambda r: int(r["atoms"])) for pick in (min, max))
+    words = " to ".join(f"{r['n']} × {r['atoms']:,}" for r in (few, many))
+    change = 100 * (max(times) / min(times) - 1)
+    return [(f"the same in steps of equal work on one core, {words} atoms, %", change, 100 * FLAT)]
 
 
 def _line(device: str, words: str, value: float, most: float) -> str:

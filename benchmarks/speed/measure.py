@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smoacs.crystals import Crystals, DesignSpace, NeighborList, SoftCrystals, neighbor_list
 from smoacs.predictors import Predictor, chunk_systems, for_properties, load_predictor
-from smoacs.predictors.threads import Workers, atoms_per_chunk
+from smoacs.predictors.threads import Workers, atoms_per_chunk, cores
 from smoacs.search import DesignConfig
 from smoacs.search.anneal import anneal
 from smoacs.search.objective import Objective
@@ -140,6 +140,7 @@ def measure(point: Point, device: str, rounds: int) -> Record:
         "device": device,
         "n": point.n,
         "atoms": point.atoms,
+        "cores": cores(),
         **{f"{name}_s": round(value, 5) for name, value in medians.items()},
         "overhead": round(overhead, 4),
         "overhead_of_work": round(overhead_of_work, 4),

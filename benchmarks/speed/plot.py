@@ -12,6 +12,7 @@ from benchmarks.speed.measure import Record
 def plot(records: Sequence[Record], path: Path) -> None:
     """Time and memory per atom, and overhead, against batch size and against atoms."""
     mpl.use("Agg")
+    records = [r for r in records if not r.get("one_core")]
     groups = {
         "candidates of 5 atoms": ("n", [r for r in records if r["atoms"] == 5]),
         "atoms of one candidate": ("atoms", [r for r in records if r["n"] == 1]),

@@ -8,7 +8,7 @@ from benchmarks.speed.measure import Point, measure
 
 
 def test_a_batch_is_measured_in_parts(tmp_path):
-    found = measure(Point(2, 1), "cpu", 1)
+    found = measure(Point(2, 1), "cpu", 1) | {"one_core": False}
     assert (found["n"], found["atoms"]) == (2, 5)
     assert found["step_s"] > found["neighbors_s"] > 0
     assert found["bare_s"] > 0
@@ -33,9 +33,14 @@ def test_missed_bars_are_bold():
         {**base, "n": 1, "atoms": 135},
         {**base, "n": 1, "atoms": 1080, "microseconds_per_atom": 125.0},
     ]
-    overhead, large, flat, ratio, _ = bars(records)
+    records += [
+        {**base, "n": 37, "atoms": 135, "microseconds_per_atom": 110.0, "one_core": True},
+        {**base, "n": 1, "atoms": 5000, "one_core": True},
+    ]
+    overhead, large, flat, ratio, equal, _ = bars(records)
     assert overhead == "- cpu: overhead of a step at 256 × 5 atoms, %: 12 (at most 15)"
     assert large.startswith("- **cpu: overhead of a step at 32 × 135 atoms, %: 12 (at most 10)")
     assert "135 to 1,080 atoms, %: 25 (at most 20): missed**" in flat
     assert ratio == "- cpu: time per atom of 1,080 over 135 atoms: 1.25 (at most 1.3)"
+    assert "equal work on one core, 37 × 135 to 1 × 5,000 atoms, %: 10 (at most 20)" in equal
     assert bars([{**base, "n": 4, "atoms": 5}]) == []
