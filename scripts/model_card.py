@@ -28,7 +28,7 @@ from held_out import labelled
 import relaxation
 from smoacs.crystals import Crystals
 from smoacs.predictors import BUILTIN, CombinedPredictor, NetworkPredictor, evaluate, load_predictor
-from smoacs.predictors.network import REPULSION_ONSET
+from smoacs.predictors.network import WALL
 
 SMALL = 20
 """Atoms; errors are given for all sizes and for crystals up to this one."""
@@ -153,7 +153,7 @@ def card(network: NetworkPredictor, numbers: Numbers, *, size: float) -> str:
             f"invariants, {settings.channels} channels, {parameters:,} parameters per member, "
             f"{size:.1f} MB in all. The formation energy is a sum over atoms; the other "
             "properties are "
-            f"pooled over the crystal. Atoms closer than {REPULSION_ONSET:g} of the sum of their "
+            f"pooled over the crystal. Atoms closer than {WALL.onset:g} of the sum of their "
             "covalent radii repel by an explicit term in the energies, which hardly any relaxed "
             "crystal feels."
         ),

@@ -19,7 +19,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.measure import Point, Record, measure
+from benchmarks.speed.measure import Point, Record, keep_to_one_core, measure
 from benchmarks.speed.plot import plot
 
 BATCHES = tuple(Point(n, 1) for n in (1, 4, 16, 64, 256, 1024))
@@ -37,11 +37,6 @@ def measured_apart(point: Point, device: str, rounds: int, *, one_core: bool = F
     keep = keep_to_one_core if one_core else None
     with multiprocessing.get_context("spawn").Pool(1, initializer=keep) as pool:
         return pool.apply(measure, (point, device, rounds)) | {"one_core": one_core}
-
-
-def keep_to_one_core() -> None:
-    """Leave this process the first of its cores."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """Time and memory of one step of the search, in parts, as ratios to the bare predictor call."""
 
+import os
 import resource
 import statistics
 import time
@@ -41,6 +42,11 @@ class Point:
     def atoms(self) -> int:
         """Of one candidate."""
         return 5 * self.repeat**3
+
+
+def keep_to_one_core() -> None:
+    """Leave this process the first of its cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
 
 
 Record = dict[str, float | int | str]
