@@ -113,7 +113,8 @@ def _pairs_by_cell_lists(crystals: Crystals, chosen: Tensor, reach: float) -> Ed
     points = crystals.frac_coords.detach().double().cpu().numpy()
     boxes = crystals.cell.detach().double().cpu().numpy()
     ends = crystals.counts.cumsum(0).tolist()
-    finder = VesinList(cutoff=reach, full_list=False)
+    # Chunks of crystals have a thread each already.
+    finder = VesinList(cutoff=reach, full_list=False, n_threads=1)
     parts = []
     for b in chosen.nonzero().flatten().tolist():
         start = ends[b - 1] if b > 0 else 0
