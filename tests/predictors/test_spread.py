@@ -22,7 +22,7 @@ def with_spread(settings, log10=None, members=2):
     settings = dataclasses.replace(settings, members=members)
     network = Network(settings, ("formation_energy", "band_gap"), log10)
     width = settings.channels + settings.attention_heads
-    head = SpreadHead(members * width + 98 + 3 * 2 + 1, 2)
+    head = SpreadHead(members * width + 98 + 4 * 2 + 1, 2)
     with torch.no_grad():
         head.weight.normal_(std=0.05)
         head.low.fill_(-4.0)

@@ -13,6 +13,7 @@ from smoacs.crystals import Crystals
 from smoacs.predictors import evaluate
 from smoacs.predictors.builtin import load_network
 from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.spread import first_of_summary
 from smoacs.predictors.storage import WeightsHeader, read_weights, save_weights
 from smoacs.training import calibration
 from smoacs.training.calibrate import calibrate_file, main
@@ -67,6 +68,22 @@ def test_few_labels_leave_the_members_spread(synthetic):
     head = calibrate(synthetic(), made_up(50, 1), made_up(10, 2))
     test = made_up(30, 3)
     torch.testing.assert_close(head(test.features, test.members), test.members)
+
+
+def test_with_few_labels_only_values_and_their_doubt_count(synthetic):
+    rng = torch.Generator().manual_seed(5)
+    features = torch.randn(90, 400, generator=rng)
+    sigma = 0.05 * torch.exp(features[:, -1])  # the logarithm of the value
+    raw = (sigma * torch.randn(90, generator=rng))[:, None]
+    members = torch.full((90, 1), 0.01)
+    fold = torch.arange(90) % FOLDS
+    val = Evaluated(features, members, raw, raw, torch.zeros(90, 1), fold)
+    none = Evaluated(features[:0], members[:0], raw[:0], raw[:0], torch.zeros(0, 1), fold[:0])
+    head = calibrate(synthetic(), none, val)
+    first = first_of_summary(400, 1)
+    assert first == 395
+    assert (head.weight[:first] == 0).all()
+    assert head.weight[-1] > 0.3
 
 
 def test_missing_labels_are_left_out(synthetic):

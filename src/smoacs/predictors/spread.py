@@ -15,6 +15,9 @@ from torch.nn import functional as F
 SMALLEST_VARIANCE = 1e-12
 """Keeps the slope of the members' spread finite where they agree."""
 
+_SMALL = 0.1
+"""Output scales; errors of a property that is never negative grow with it, from here on."""
+
 _AGREEMENT = 1e-5
 """Members' variances, in squared output scales, below which they count as agreeing."""
 
@@ -44,7 +47,14 @@ def spread_features(values: Tensor, pooled: Tensor, composition: Tensor, scale: 
     mean = units.mean(0)
     evenness = torch.log((composition**2).sum(1, keepdim=True))
     members = torch.cat([plain, contrast], dim=2).transpose(0, 1).flatten(1)
-    return torch.cat([members, composition, doubt, evenness, mean, torch.relu(mean)], dim=1)
+    positive = torch.relu(mean)
+    summary = [doubt, evenness, mean, positive, torch.log(positive + _SMALL)]
+    return torch.cat([members, composition, *summary], dim=1)
+
+
+def first_of_summary(n_features: int, n_properties: int) -> int:
+    """Where in `spread_features` the values and their doubt begin; all before tells crystals."""
+    return n_features - (4 * n_properties + 1)
 
 
 class SpreadHead(nn.Module):

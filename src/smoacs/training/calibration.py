@@ -4,7 +4,8 @@
 parameters of `SpreadHead` maximise the likelihood of the ensemble's errors under a Student
 distribution (4 degrees of freedom), with a ridge. Training crystals help to find the shape where
 the validation says so; the size comes from validation crystals alone: the interval mean ± 1.645
-std covers 90 % of them, each by parameters that were fitted without its fold.
+std covers 90 % of them, each by parameters that were fitted without its fold. These say as well
+whether σ may depend on all features, or, where labels are few, on values and their doubt alone.
 """
 
 import logging
@@ -25,7 +26,7 @@ from smoacs.predictors.builtin import formula_hash
 from smoacs.predictors.domain import TrainingDomain, geometry_of, training_domain
 from smoacs.predictors.network import Network
 from smoacs.predictors.properties import PROPERTIES
-from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power
+from smoacs.predictors.spread import SpreadHead, first_of_summary, member_spread, slope_of_power
 from smoacs.predictors.storage import WeightsHeader
 from smoacs.training.data import Dataset, build_dataset, make_batch
 from smoacs.training.layout import RELAXED
@@ -162,7 +163,8 @@ def calibrate(
             head.bias[k] = head.low[k] = head.high[k] = -30.0
             head.floor[k] = 0.0
             continue
-        fit, out_of_fold = _cross_fit(sample, extra)
+        firsts = (0, first_of_summary(len(center), len(network.properties)))
+        fit, out_of_fold = _cross_fit(sample, extra, firsts)
         _store(head, k, fit, sample)
         unit = (
             slope_of_power(held.raw[known, k], network.log10[name]) if name in network.log10 else 1
@@ -224,8 +226,15 @@ def _sample(
     return _Sample(features, members, (value - label).abs(), flag, data.fold[known]), known
 
 
-def _cross_fit(sample: _Sample, extra: _Sample) -> tuple[_Fit, Tensor]:
-    """Choose ridge and use of the training crystals by folds of the validation crystals.
+def _cross_fit(
+    sample: _Sample, extra: _Sample, firsts: Sequence[int] = (0,)
+) -> tuple[_Fit, Tensor]:
+    """Choose ridge, features, use of the training crystals by folds of the validation crystals.
+
+    Args:
+        sample: Validation crystals.
+        extra: Training crystals.
+        firsts: Features from one of these on may count.
 
     Returns:
         The fit to all, and for each validation crystal the standard deviation by the fit without
@@ -235,25 +244,28 @@ def _cross_fit(sample: _Sample, extra: _Sample) -> tuple[_Fit, Tensor]:
     if min(int((fold == f).sum()) for f in range(_FOLDS)) == 0:
         fold = torch.arange(len(sample)) % _FOLDS
     chances = [False, True] if len(extra) else [False]
-    best: tuple[float, float, bool, Tensor] | None = None
-    for ridge, with_training in product(_RIDGES, chances):
+    best: tuple[float, tuple[float, int, bool], Tensor] | None = None
+    for ridge, first, with_training in product(_RIDGES, firsts, chances):
         std = torch.zeros_like(sample.error)
         for f in range(_FOLDS):
             others = sample.select(fold != f)
-            fit = _fit([others, extra] if with_training else [others], ridge)
+            fit = _fit([others, extra] if with_training else [others], ridge, first)
             std[fold == f] = fit.std(sample.select(fold == f))
         loss = float(_loss(sample.error, std).mean())
         if best is None or loss < best[0]:
-            best = (loss, ridge, with_training, std)
+            best = (loss, (ridge, first, with_training), std)
     if best is None:
         raise InputError("no spread can be fitted to these data")
-    _, ridge, with_training, std = best
-    return _fit([sample, extra] if with_training else [sample], ridge), std
+    _, (ridge, first, with_training), std = best
+    return _fit([sample, extra] if with_training else [sample], ridge, first), std
 
 
-def _fit(samples: Sequence[_Sample], ridge: float) -> _Fit:
-    """Maximise the likelihood of the errors, less the ridge on the standardised weights."""
-    features = torch.cat([s.features for s in samples])
+def _fit(samples: Sequence[_Sample], ridge: float, first: int = 0) -> _Fit:
+    """Maximise the likelihood of the errors, less the ridge on the standardised weights.
+
+    Features before the `first` have no weight.
+    """
+    features = torch.cat([s.features for s in samples])[:, first:]
     members = torch.cat([s.members for s in samples])
     error = torch.cat([s.error for s in samples])
     trained = torch.cat([s.trained for s in samples])
@@ -277,7 +289,8 @@ def _fit(samples: Sequence[_Sample], ridge: float) -> _Fit:
 
     optimiser.step(closure)
     factor = LEAST_MEMBER_FACTOR + F.softplus(scalars[2].detach())
-    return _Fit(weight.detach(), scalars[0].detach(), factor, torch.tensor(floor))
+    weight = F.pad(weight.detach(), (first, 0))
+    return _Fit(weight, scalars[0].detach(), factor, torch.tensor(floor))
 
 
 def _loss(error: Tensor, std: Tensor) -> Tensor:
