@@ -72,12 +72,12 @@ def test_few_labels_leave_the_members_spread(synthetic):
 
 def test_with_few_labels_only_values_and_their_doubt_count(synthetic):
     rng = torch.Generator().manual_seed(5)
-    features = torch.randn(90, 400, generator=rng)
+    features = torch.randn(180, 400, generator=rng)
     sigma = 0.05 * torch.exp(features[:, -1])  # the logarithm of the value
-    raw = (sigma * torch.randn(90, generator=rng))[:, None]
-    members = torch.full((90, 1), 0.01)
-    fold = torch.arange(90) % FOLDS
-    val = Evaluated(features, members, raw, raw, torch.zeros(90, 1), fold)
+    raw = (sigma * torch.randn(180, generator=rng))[:, None]
+    members = torch.full((180, 1), 0.01)
+    fold = torch.arange(180) % FOLDS
+    val = Evaluated(features, members, raw, raw, torch.zeros(180, 1), fold)
     none = Evaluated(features[:0], members[:0], raw[:0], raw[:0], torch.zeros(0, 1), fold[:0])
     head = calibrate(synthetic(), none, val)
     first = first_of_summary(400, 1)
