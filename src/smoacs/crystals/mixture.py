@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction, FunctionCtx
 
-NUMBERS_PER_BLOCK = 50_000
+NUMBERS_PER_BLOCK = 100_000
 """So many numbers of a block fit the caches of a CPU."""
 
 NUMBERS_PER_BLOCK_GPU = 50_000_000
