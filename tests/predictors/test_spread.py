@@ -8,7 +8,13 @@ from smoacs.crystals import neighbor_list
 from smoacs.predictors.builtin import NetworkPredictor
 from smoacs.predictors.domain import TrainingDomain
 from smoacs.predictors.network import Network, power_of_ten
-from smoacs.predictors.spread import SpreadHead, between, member_spread, slope_of_power
+from smoacs.predictors.spread import (
+    SpreadHead,
+    between,
+    feature_count,
+    member_spread,
+    slope_of_power,
+)
 from smoacs.predictors.storage import read_weights, save_weights, stack_members
 from smoacs.testing import CHECKS
 from smoacs.testing.samples import default_crystals
@@ -22,7 +28,7 @@ def with_spread(settings, log10=None, members=2):
     settings = dataclasses.replace(settings, members=members)
     network = Network(settings, ("formation_energy", "band_gap"), log10)
     width = settings.channels + settings.attention_heads
-    head = SpreadHead(members * width + 98 + 4 * 2 + 1, 2)
+    head = SpreadHead(feature_count(members, width, 98, 2), 2)
     with torch.no_grad():
         head.weight.normal_(std=0.05)
         head.low.fill_(-4.0)
@@ -107,6 +113,23 @@ def test_weights_file_keeps_spread_and_domain(tmp_path, settings, header):
     assert again.spread is not None
     for name, tensor in network.spread.state_dict().items():
         torch.testing.assert_close(again.spread.state_dict()[name], tensor)
+
+
+def test_spread_of_an_earlier_version_is_left_out(tmp_path, settings, header, caplog):
+    network = with_spread(settings)
+    values = predictor_of(network, header)
+    weight = network.spread.weight
+    network.spread = SpreadHead(len(weight) - 2, 2)
+    path = tmp_path / "w.safetensors"
+    save_weights(path, network, dataclasses.replace(header, settings=network.settings), FORMULAS)
+    again, _, _ = read_weights(path)
+    assert again.spread is None
+    assert str(path) in caplog.text
+    assert "smoacs.training.calibrate" in caplog.text
+    crystals = default_crystals(values.elements)
+    neighbors = neighbor_list(crystals, values.cutoff)
+    found = predictor_of(again, header)(crystals, neighbors)
+    assert found["band_gap.std"].isfinite().all()
 
 
 def test_stacked_members_are_not_calibrated(settings):

@@ -5,6 +5,7 @@ and units, elements, training data and errors on held-out crystals.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,11 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from smoacs.chemistry import N_ELEMENTS
 from smoacs.errors import InputError
 from smoacs.predictors.domain import TrainingDomain
 from smoacs.predictors.network import Network, NetworkSettings
 from smoacs.predictors.readout import HALF, KernelReadout
-from smoacs.predictors.spread import SpreadHead
+from smoacs.predictors.spread import SpreadHead, feature_count
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 
@@ -104,9 +108,17 @@ def read_weights(path: Path) -> tuple[Network, WeightsHeader, Tensor]:
         header = _parse(json.loads(meta))
         formulas = tensors.pop("training_formulas")
         network = Network(header.settings, tuple(header.properties), header.log10)
-        weight = tensors.get(f"{_SPREAD}weight")
-        if weight is not None:
-            network.spread = SpreadHead(*weight.shape)
+        if f"{_SPREAD}weight" in tensors:
+            shape = tuple(tensors[f"{_SPREAD}weight"].shape)
+            if shape == _spread_shape(network):
+                network.spread = SpreadHead(*shape)
+            else:
+                log.warning(
+                    "the spread in %s is of an earlier version and left out, values hold: "
+                    "calibrate it again by python -m smoacs.training.calibrate",
+                    path,
+                )
+                tensors = {k: v for k, v in tensors.items() if not k.startswith(_SPREAD)}
         network.read_out = tuple(header.readouts)
         for k, form in enumerate(header.readouts.values()):
             shapes = (tensors[f"{_READOUTS}{k}.{x}"].shape for x in ("project", "described"))
@@ -117,6 +129,12 @@ def read_weights(path: Path) -> tuple[Network, WeightsHeader, Tensor]:
         msg = f"the weights in {path} do not fit their header: {reason}"
         raise InputError(msg) from error
     return network, header, formulas
+
+
+def _spread_shape(network: Network) -> tuple[int, int]:
+    settings, properties = network.settings, len(network.properties)
+    pooled = settings.channels + settings.attention_heads
+    return feature_count(settings.members, pooled, N_ELEMENTS, properties), properties
 
 
 def _parse(meta: dict[str, Any]) -> WeightsHeader:
