@@ -52,7 +52,7 @@ def test_the_confirmed_share_rises(learned):
     assert shares == sorted(shares)
     assert shares[-1] >= 0.8
     errors = learned.rounds["gap_mae"]
-    assert errors.iloc[-1] < 0.4
+    assert errors.iloc[-1] < 0.5
     assert errors.iloc[0] > 1.0
     assert learned.stopped == "all 3 rounds are done"
 
