@@ -3,10 +3,10 @@ r"""Relaxation on the built-in formation energy, against DFT cells and against C
     python benchmarks/relaxation.py megnet_mp2018.parquet \
         --out benchmarks/results/relaxation.json
 
-Three measurements: held-out crystals, each axis strained by up to 8 % and the atoms rattled by
+Four measurements: held-out crystals, each axis strained by up to 8 % and the atoms rattled by
 0.1 Å, relax back to the DFT cell; random neutral perovskites in cubes of 3 to 6 Å relax on the
-predictor and on CHGNet (extra `chgnet`), which is also held against itself; 256 five-atom cells
-relax against the clock.
+predictor and on CHGNet (extra `chgnet`), which is also held against itself; the same from rattled
+cubes, where nothing ties the cell; 256 five-atom cells relax against the clock.
 """
 
 import argparse
@@ -25,19 +25,30 @@ STRAIN = 0.08
 RATTLE = 0.1
 """Å."""
 
+BESIDE = 0.001
+"""Å; so far apart are starts that should end alike."""
+
 FMAX = 0.01
 """eV/Å, at which both come to rest where they are compared. At the usual 0.05 soft boxes stop up to
 several per cent short: of 200, CHGNet ended elsewhere by more than 4 % in one length for 2 %."""
 
 MAX_STEPS = 600
+RATTLED_STREAM = 5
 
 
 def disturbed(structure: Structure, rng: np.random.Generator) -> Structure:
     """Each axis strained at random, each atom moved in a random direction."""
     strain = np.diag(1 + rng.uniform(-STRAIN, STRAIN, 3))
-    step = rng.normal(size=(len(structure), 3))
-    step *= RATTLE / np.linalg.norm(step, axis=1, keepdims=True)
     lattice = Lattice(structure.lattice.matrix @ strain)
+    strained = Structure(lattice, structure.species, structure.frac_coords)
+    return rattled(strained, RATTLE, rng)
+
+
+def rattled(structure: Structure, distance: float, rng: np.random.Generator) -> Structure:
+    """Each atom moved by so many Å in a random direction."""
+    step = rng.normal(size=(len(structure), 3))
+    step *= distance / np.linalg.norm(step, axis=1, keepdims=True)
+    lattice = structure.lattice
     frac = structure.frac_coords + lattice.get_fractional_coords(step)
     return Structure(lattice, structure.species, frac)
 
@@ -96,7 +107,29 @@ def against_chgnet(
             "both_at_rest": float(both.mean()),
             **_rest(ours),
         }
+    report["chgnet_rattled"] = from_rattled(
+        predictor, reference, starts, np.random.default_rng(RATTLED_STREAM)
+    )
     return report
+
+
+def from_rattled(
+    predictor: Predictor, reference: Predictor, starts: list[Structure], rng: np.random.Generator
+) -> dict[str, float]:
+    """Relax rattled crystals on both, free; the reference also from starts next to these."""
+    rattles = [rattled(start, RATTLE, rng) for start in starts]
+    beside = [rattled(start, BESIDE, rng) for start in rattles]
+    ours, theirs, again = (
+        relax_structures(s, p, fmax=FMAX, max_steps=MAX_STEPS)
+        for s, p in ((rattles, predictor), (rattles, reference), (beside, reference))
+    )
+    itself = agreement(again, theirs)
+    return {
+        "perovskites": len(starts),
+        **agreement(ours, theirs),
+        **{f"itself_{key}": value for key, value in itself.items()},
+        **_rest(ours),
+    }
 
 
 def in_cubes(structures: list[Structure], rng: np.random.Generator) -> list[Structure]:

@@ -68,7 +68,9 @@ def _equal_steps(records: Sequence[Record]) -> list[tuple[str, float, float]]:
     few, many = (pick(equal, key=lambda r: int(r["atoms"])) for pick in (min, max))
     words = " to ".join(f"{r['n']} × {r['atoms']:,}" for r in (few, many))
     change = 100 * (max(times) / min(times) - 1)
-    return [(f"the same in steps of equal work on one core, {words} atoms, %", change, 100 * FLAT)]
+    return [
+        (f"change of the time per atom in equal steps on one core, {words}, %", change, 100 * FLAT)
+    ]
 
 
 def _line(device: str, words: str, value: float, most: float) -> str:

@@ -42,5 +42,5 @@ def test_missed_bars_are_bold():
     assert large.startswith("- **cpu: overhead of a step at 32 × 135 atoms, %: 12 (at most 10)")
     assert "135 to 1,080 atoms, %: 25 (at most 20): missed**" in flat
     assert ratio == "- cpu: time per atom of 1,080 over 135 atoms: 1.25 (at most 1.3)"
-    assert "equal work on one core, 37 × 135 to 1 × 5,000 atoms, %: 10 (at most 20)" in equal
+    assert "in equal steps on one core, 37 × 135 to 1 × 5,000, %: 10 (at most 20)" in equal
     assert bars([{**base, "n": 4, "atoms": 5}]) == []
