@@ -49,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
     points = QUICK if args.quick else tuple(dict.fromkeys((*BARS, *BATCHES, *SIZES)))
-    equal = EQUAL if args.device == "cpu" and hasattr(os, "sched_setaffinity") else ()
+    pinned = args.device == "cpu" and hasattr(os, "sched_setaffinity") and not args.quick
     records: list[Record] = []
     args.out.parent.mkdir(parents=True, exist_ok=True)
     for point, one_core in (
         *((point, False) for point in points),
-        *((point, True) for point in (() if args.quick else equal)),
+        *((point, True) for point in (EQUAL if pinned else ())),
     ):
         records.append(measured_apart(point, args.device, args.rounds, one_core=one_core))
         print(json.dumps(records[-1]), flush=True)

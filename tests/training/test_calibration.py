@@ -13,7 +13,7 @@ from smoacs.crystals import Crystals
 from smoacs.predictors import evaluate
 from smoacs.predictors.builtin import load_network
 from smoacs.predictors.network import Network, NetworkSettings
-from smoacs.predictors.spread import first_of_summary
+from smoacs.predictors.spread import summary_count
 from smoacs.predictors.storage import WeightsHeader, read_weights, save_weights
 from smoacs.training import calibration
 from smoacs.training.calibrate import calibrate_file, main
@@ -80,7 +80,7 @@ def test_with_few_labels_only_values_and_their_doubt_count(synthetic):
     val = Evaluated(features, members, raw, raw, torch.zeros(180, 1), fold)
     none = Evaluated(features[:0], members[:0], raw[:0], raw[:0], torch.zeros(0, 1), fold[:0])
     head = calibrate(synthetic(), none, val)
-    first = first_of_summary(400, 1)
+    first = 400 - summary_count(1)
     assert first == 395
     assert (head.weight[:first] == 0).all()
     assert head.weight[-1] > 0.3

@@ -52,14 +52,14 @@ def spread_features(values: Tensor, pooled: Tensor, composition: Tensor, scale: 
     return torch.cat([members, composition, *summary], dim=1)
 
 
-def feature_count(members: int, pooled: int, elements: int, properties: int) -> int:
-    """How many `spread_features` there are; `pooled` of each member, beside the composition."""
-    return members * pooled + elements + 4 * properties + 1
+def summary_count(n_properties: int) -> int:
+    """How many of `spread_features`, the last ones, are the values and their doubt."""
+    return 4 * n_properties + 1
 
 
-def first_of_summary(n_features: int, n_properties: int) -> int:
-    """Where in `spread_features` the values and their doubt begin; all before tells crystals."""
-    return n_features - (4 * n_properties + 1)
+def feature_count(members: int, pooled: int, elements: int, n_properties: int) -> int:
+    """How many `spread_features` there are, with so many pooled ones of each member."""
+    return members * pooled + elements + summary_count(n_properties)
 
 
 class SpreadHead(nn.Module):

@@ -26,7 +26,7 @@ from smoacs.predictors.builtin import formula_hash
 from smoacs.predictors.domain import TrainingDomain, geometry_of, training_domain
 from smoacs.predictors.network import Network
 from smoacs.predictors.properties import PROPERTIES
-from smoacs.predictors.spread import SpreadHead, first_of_summary, member_spread, slope_of_power
+from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, summary_count
 from smoacs.predictors.storage import WeightsHeader
 from smoacs.training.data import Dataset, build_dataset, make_batch
 from smoacs.training.layout import RELAXED
@@ -163,7 +163,7 @@ def calibrate(
             head.bias[k] = head.low[k] = head.high[k] = -30.0
             head.floor[k] = 0.0
             continue
-        firsts = (0, first_of_summary(len(center), len(network.properties)))
+        firsts = (0, len(center) - summary_count(len(network.properties)))
         fit, out_of_fold = _cross_fit(sample, extra, firsts)
         _store(head, k, fit, sample)
         unit = (

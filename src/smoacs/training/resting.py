@@ -43,6 +43,8 @@ RATTLE = 0.05
 """Standard deviation of a strain's components, and largest displacement (Å), of the copies."""
 
 DRAWN_PER_BOX = 2
+"""Boxes that are relaxed on the predictor, for each that is relaxed on the potential too."""
+
 BOX_STEPS = 25
 """Of the relaxation on the potential; where a box is then, it gets its label all the same."""
 
