@@ -5,7 +5,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,14 @@ TARGETS = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5", "0.8 <= tolerance
 LENGTH = 4.0
 """Å per perovskite cell: all sizes have the same density."""
 
+STILL = replace(DEFAULT.anneal, learning_rate_lattice=0.0, learning_rate_coords=0.0)
+"""As a search, but the geometry stays, so that all steps of all sizes have the same density."""
+
+STEPS = 10
+ATOMS_OF_STEPS = 2000
+"""At most so many steps at a time, and about so many atoms in all of them: a search, too, makes its
+optimiser once for all steps."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -42,6 +50,11 @@ class Point:
     def atoms(self) -> int:
         """Of one candidate."""
         return 5 * self.repeat**3
+
+    @property
+    def steps(self) -> int:
+        """Steps to take at a time."""
+        return min(STEPS, max(1, ATOMS_OF_STEPS // (self.n * self.atoms)))
 
 
 def keep_to_one_core() -> None:
@@ -92,21 +105,21 @@ class Bench:
 
         workers.map(work, zip(parts, lists, strict=True))
 
-    def step(self, objective: Objective) -> None:
-        """Everything that the search does in one step."""
+    def steps(self, objective: Objective, n: int) -> None:
+        """Everything that the search does in so many steps."""
         anneal(
             self.soft,
             objective,
-            DEFAULT.anneal,
+            STILL,
             copy_mutate=None,
-            steps=1,
+            steps=n,
             generator=self.generator,
-            recorder=Recorder(1),
+            recorder=Recorder(n),
         )
 
 
 def measure(point: Point, device: str, rounds: int) -> Record:
-    """Measure one batch; bare calls, neighbour lists and steps take turns.
+    """Measure one batch; bare calls, neighbour lists and steps (`Point.steps`) take turns.
 
     Returns:
         Medians over the rounds: seconds of a step, of the bare predictor calls, of the neighbour
@@ -129,14 +142,13 @@ def measure(point: Point, device: str, rounds: int) -> Record:
             parts_of_step: dict[str, Callable[[], object]] = {
                 "neighbors": lambda: lists.extend(bench.neighbors(objective, parts)),  # noqa: B023 - called at once
                 "bare": lambda: bench.bare(objective, parts, lists),  # noqa: B023
-                "step": lambda: bench.step(objective),
+                "step": lambda: bench.steps(objective, point.steps),
             }
             for name, call in parts_of_step.items():
+                times = point.steps if name == "step" else 1
                 wall, cpu = _timed(call, where)
-                seconds[name].append(wall)
-                work[name].append(cpu)
-            with torch.no_grad():  # the step may not change what the next round measures
-                bench.soft.lengths.fill_(LENGTH * point.repeat / bench.soft.length_unit)
+                seconds[name].append(wall / times)
+                work[name].append(cpu / times)
     medians = {name: statistics.median(values[1:]) for name, values in seconds.items()}
     overhead, overhead_of_work = (
         statistics.median(s / b for s, b in zip(of["step"][1:], of["bare"][1:], strict=True)) - 1
