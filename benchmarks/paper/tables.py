@@ -1,6 +1,6 @@
 """The tables of the page: each row of the paper, one budget at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks.paper.methods import METHODS
 from benchmarks.paper.records import REACHED, Record
@@ -43,18 +43,21 @@ def glance(records: Sequence[Record]) -> str:
     lines = []
     for row in ROWS:
         for size in sizes(row, records):
-            for contest in CONTESTS:
-                summaries = summarise(row, records, size, contest)
-                line = _glance_line(row, summaries, contest)
+            contests = [(c, summarise(row, records, size, c)) for c in CONTESTS]
+            holds = {s.method: s.values.get("holds") for _, of in contests for s in of[::-1]}
+            for contest, summaries in contests:
+                line = _glance_line(row, summaries, contest, holds)
                 if line is not None:
                     lines.append(line)
     if not lines:
         return "Nothing has been run yet.\n"
     head = ["row", "compared", "budget", "success", "best rival", "distinct per 1,000 calls"]
-    return table([*head, "best rival"], lines)
+    return table([*head, "best rival", "holds", "best rival in success"], lines)
 
 
-def _glance_line(row: Row, summaries: Sequence[Summary], contest: Contest) -> list[str] | None:
+def _glance_line(
+    row: Row, summaries: Sequence[Summary], contest: Contest, holds: Mapping[str, Value | None]
+) -> list[str] | None:
     ours = next((s for s in summaries if s.method == OURS), None)
     rivals = [s for s in summaries if s.method not in NO_RIVALS]
     if ours is None or not rivals:
@@ -63,19 +66,40 @@ def _glance_line(row: Row, summaries: Sequence[Summary], contest: Contest) -> li
     cells = [row.key, contest.words, f"{100 * ours.share:.0f} %"]
     for column in ("success", "per_1000_calls"):
         mine = ours.values[column]
-        known = [(s.values[column], s.method) for s in rivals]
-        best = max(
-            ((v, name) for v, name in known if v is not None),
-            key=lambda pair: pair[0].mean,
-            default=None,
-        )
         told = [] if mine is None else [mine.text()]
         pace = next((s.values[column] for s in summaries if s.method == contest.pace), None)
         if contest.pace != OURS and pace is not None:
             told.append(f"{pace.text()} `{contest.pace}`")
         cells.append("; ".join(told))
-        cells.append("" if best is None else f"{best[0].text()} `{best[1]}`")
+        cells.append(_named(_best(rivals, column)))
+    held = holds.get(OURS)
+    cells.append("" if held is None else held.text())
+    cells.append(_named(_best_that_holds(rivals, holds)))
     return [f"**{cell}**" if cell else "" for cell in cells] if behind else cells
+
+
+_Named = tuple[Value, str]
+"""A value and whose it is."""
+
+
+def _named(best: _Named | None) -> str:
+    return "" if best is None else f"{best[0].text()} `{best[1]}`"
+
+
+def _best(rivals: Sequence[Summary], column: str) -> _Named | None:
+    known = [(s.values[column], s.method) for s in rivals]
+    there = [(value, name) for value, name in known if value is not None]
+    return max(there, key=lambda pair: pair[0].mean, default=None)
+
+
+def _best_that_holds(rivals: Sequence[Summary], holds: Mapping[str, Value | None]) -> _Named | None:
+    """Of the rivals with the most successes, the one whose designs hold most."""
+    best = _best(rivals, "success")
+    if best is None:
+        return None
+    level = [s for s in rivals if (v := s.values["success"]) and v.mean == best[0].mean]
+    there = [(held, s.method) for s in level if (held := holds.get(s.method)) is not None]
+    return max(there, key=lambda pair: pair[0].mean, default=None)
 
 
 def section(row: Row, records: Sequence[Record]) -> str:
