@@ -14,7 +14,7 @@ from benchmarks.paper.plots import draw
 from benchmarks.paper.records import Record, fingerprint
 from benchmarks.paper.specification import ROWS
 from benchmarks.paper.summary import WORDS, read_records, sizes
-from benchmarks.paper.tables import glance, section, table, times
+from benchmarks.paper.tables import glance, held, section, table, times
 from benchmarks.speed.bars import bars
 from benchmarks.speed.plot import plot as plot_speed
 from smoacs.predictors import load_predictor
@@ -155,6 +155,12 @@ def of_which_weights(records: Sequence[Record], present: str) -> str:
     )
 
 
+HOLDING = """\
+Of the designs of each method that CHGNet relaxed, at most 20 of a row, those that hold (budgets
+below the paper's, seed 0):
+"""
+
+
 def page(records: Sequence[Record], images: Path, link: str, *, present: str) -> str:
     """The page in Markdown; plots are written beside.
 
@@ -167,6 +173,8 @@ def page(records: Sequence[Record], images: Path, link: str, *, present: str) ->
     methods = table(["name", "what it is"], [[f"`{m}`", WORDS[m]] for m in METHODS])
     parts = [INTRODUCTION.format(methods=methods), "## At a glance\n"]
     parts += [of_which_weights(records, present), glance(records)]
+    if holding := held(records):
+        parts += [HOLDING, holding]
     drawn: set[str] = set()
     for number, title in TITLES.items():
         parts.append(f"\n## {title}\n")

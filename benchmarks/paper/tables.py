@@ -102,6 +102,26 @@ def _best_that_holds(rivals: Sequence[Summary], holds: Mapping[str, Value | None
     return max(there, key=lambda pair: pair[0].mean, default=None)
 
 
+def held(records: Sequence[Record]) -> str:
+    """Of all relaxed designs of a method, how many hold; of budgets below the paper's."""
+    lines = []
+    for method in METHODS:
+        verdicts = [
+            verdict
+            for record in records
+            if record["method"] == method and record["budget_share"] < 1
+            for verdict in (record.get("rows_at_rest") or record.get("rows", {})).values()
+            if "holds" in verdict
+        ]
+        of = sum(verdict["holds_of"] for verdict in verdicts)
+        if of:
+            hold = sum(round(verdict["holds"] * verdict["holds_of"]) for verdict in verdicts)
+            lines.append(
+                [f"`{method}`", str(len(verdicts)), str(of), str(hold), f"{100 * hold / of:.0f} %"]
+            )
+    return table(["method", "rows", "relaxed", "hold", "share"], lines) if lines else ""
+
+
 def section(row: Row, records: Sequence[Record]) -> str:
     """All that is known of a row."""
     reported = ", ".join(f"{name} {value:.2f}" for name, value in row.paper.items())

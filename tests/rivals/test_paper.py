@@ -244,6 +244,29 @@ def test_the_page_shows_means_and_where_we_are_not_ahead(tmp_path):
     assert "earlier weights (fingerprint `p`) than those in the package (`q`)" in later
 
 
+def test_the_page_says_what_holds(tmp_path):
+    half = {"budget_share": 0.5}
+    records = [
+        at_rest(record("default", 0, 0.7, 5, **half)),
+        at_rest(record("ga", 0, 1.0, 2, **half)),
+        record("random", 0, 1.0, 1, **half),
+        record("cma", 0, 0.9, 1, **half),
+    ]
+    row = next(row for row in ROWS if row.name == "perovskite, gap 2.5 ± 0.2 eV")
+    for one, holds in zip(records, (1.0, 0.25, 0.5, 0.75), strict=True):
+        verdict = one["rows_at_rest" if "rows_at_rest" in one else "rows"]
+        verdict[row.key] = {**verdict[row.key], "holds": holds, "holds_of": 20}
+    text = page(records, tmp_path / "images", "images", present=records[-1]["predictor"])
+    assert "| `default` | 1 | 20 | 20 | 100 % |" in text
+    assert "| `ga` | 1 | 20 | 5 | 25 % |" in text
+    published, resting = (
+        next(line for line in text.splitlines() if row.key in line and words in line)
+        for words in (PUBLISHED.words, RESTING.words)
+    )
+    assert published.endswith("| **1.00** | **0.50 `random`** |"), "of those level in success"
+    assert resting.endswith("| **1.00** | **0.25 `ga`** |")
+
+
 def test_structures_survive_their_records():
     crystal = perovskite_crystal()
     again = from_record(json.loads(json.dumps(to_record(crystal))))
