@@ -5,8 +5,9 @@ r"""What a step of the search costs beside the predictor, against batch size and
 
 "Bare" is the predictor, forward and backward, in the same chunks and threads as in the search, with
 ready neighbour lists; "step" is everything that the search does in a step. Both take turns in one
-process, so that their ratio does not depend on what else the machine does. Each batch is measured
-in a process of its own, which tells its memory. A plot goes beside the file of results.
+process, so that their ratio does not depend on what else the machine does. Small batches take
+several steps at a time, as in a search, which makes its optimiser once for all steps. Each batch is
+measured in a process of its own, which tells its memory. A plot goes beside the file of results.
 
 Chunks of candidates share the cores, one large crystal has one core. How the time grows with the
 size of a crystal is therefore measured on one core as well, in steps of about 5,000 atoms each.
