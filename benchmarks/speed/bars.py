@@ -1,7 +1,6 @@
 """What the measurements say of what is asked: overhead, time per atom, memory."""
 
 from collections.abc import Sequence
-from statistics import fmean
 
 from benchmarks.speed.measure import Record
 
@@ -10,7 +9,7 @@ OVERHEADS = {(256, 5): 0.15, (32, 135): 0.10}
 
 FLAT_FROM = 135
 FLAT = 0.20
-"""Most that the time per atom may be off its mean over the sizes, from so many atoms on."""
+"""Most change of the time per atom from so many atoms on."""
 
 LARGER = (1080, 135, 1.3)
 """6×6×6, 3×3×3, and how many times the time per atom may grow."""
@@ -44,8 +43,14 @@ def _sizes(records: Sequence[Record]) -> list[tuple[str, float, float]]:
     if len(single) < 2:
         return []
     times = {atoms: float(record["microseconds_per_atom"]) for atoms, record in single.items()}
-    words = f"{min(single)} to {max(single):,} atoms, one crystal at a time"
-    told = [_flatness(words, list(times.values()))]
+    largest = max(single)
+    told = [
+        (
+            f"change of the time per atom and step from {min(single)} to {largest:,} atoms, %",
+            100 * (max(times.values()) / min(times.values()) - 1),
+            100 * FLAT,
+        )
+    ]
     large, small, most = LARGER
     if {large, small} <= set(times):
         told.append(
@@ -62,18 +67,10 @@ def _equal_steps(records: Sequence[Record]) -> list[tuple[str, float, float]]:
     times = [float(record["microseconds_per_atom"]) for record in equal]
     few, many = (pick(equal, key=lambda r: int(r["atoms"])) for pick in (min, max))
     words = " to ".join(f"{r['n']} × {r['atoms']:,}" for r in (few, many))
-    return [_flatness(f"{words} atoms, equal steps on one core", times)]
-
-
-def _flatness(words: str, times: Sequence[float]) -> tuple[str, float, float]:
-    """How far one of the times is from their mean, at most; the words tell their ratio, too."""
-    mean = fmean(times)
-    ratio = max(times) / min(times)
-    return (
-        f"time per atom and step, {words} (longest over shortest {ratio:.2f}): off its mean by, %",
-        100 * max(abs(time / mean - 1) for time in times),
-        100 * FLAT,
-    )
+    change = 100 * (max(times) / min(times) - 1)
+    return [
+        (f"change of the time per atom in equal steps on one core, {words}, %", change, 100 * FLAT)
+    ]
 
 
 def _line(device: str, words: str, value: float, most: float) -> str:
