@@ -35,6 +35,7 @@ SPEED_COLUMNS = {
     "cores": "cores",
     "steps_per_second": "steps per second",
     "microseconds_per_atom": "µs per atom and step",
+    "microseconds_in_turns": "the same in turns",
     "overhead": "overhead, %",
     "overhead_of_work": "overhead of processor time, %",
     "neighbor_share": "neighbour lists, % of a step",
@@ -215,7 +216,7 @@ def speed(file: Path, images: Path, link: str) -> str:
     rows = []
     for record in sorted(records, key=lambda r: (r["device"], r["one_core"], r["atoms"], r["n"])):
         cells = [
-            f"{100 * record[name]:.0f}" if "%" in words else str(record[name])
+            f"{100 * record[name]:.0f}" if "%" in words else str(record.get(name, ""))
             for name, words in SPEED_COLUMNS.items()
         ]
         rows.append(cells)

@@ -10,7 +10,8 @@ several steps at a time, as in a search, which makes its optimiser once for all 
 measured in a process of its own, which tells its memory. A plot goes beside the file of results.
 
 Chunks of candidates share the cores, one large crystal has one core. How the time grows with the
-size of a crystal is therefore measured on one core as well, in steps of about 5,000 atoms each.
+size of a crystal is therefore measured twice more: of single crystals that take turns in one
+process, and on one core in steps of about 5,000 atoms each.
 """
 
 import argparse
@@ -20,11 +21,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.measure import Point, Record, keep_to_one_core, measure
+from benchmarks.speed.bars import FLAT_FROM
+from benchmarks.speed.measure import Point, Record, in_turns, keep_to_one_core, measure
 from benchmarks.speed.plot import plot
 
 BATCHES = tuple(Point(n, 1) for n in (1, 4, 16, 64, 256, 1024))
 SIZES = tuple(Point(1, repeat) for repeat in (1, 2, 3, 4, 5, 6, 8, 10))
+LARGE = tuple(point for point in SIZES if point.atoms >= FLAT_FROM)
 ATOMS_OF_STEP = 5000
 EQUAL = tuple(Point(round(ATOMS_OF_STEP / (5 * r**3)), r) for r in (1, 3, 4, 5, 6, 8, 10))
 """Batches of as many atoms in crystals of different sizes."""
@@ -38,6 +41,15 @@ def measured_apart(point: Point, device: str, rounds: int, *, one_core: bool = F
     keep = keep_to_one_core if one_core else None
     with multiprocessing.get_context("spawn").Pool(1, initializer=keep) as pool:
         return pool.apply(measure, (point, device, rounds)) | {"one_core": one_core}
+
+
+def add_turns(records: Sequence[Record], device: str, rounds: int) -> None:
+    """Measure large single crystals in turns, and add that to what was measured of each apart."""
+    for point, time in zip(LARGE, in_turns(LARGE, device, rounds), strict=True):
+        for record in records:
+            same = (record["n"], record["atoms"]) == (point.n, point.atoms)
+            if same and not record["one_core"]:
+                record["microseconds_in_turns"] = time
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         records.append(measured_apart(point, args.device, args.rounds, one_core=one_core))
         print(json.dumps(records[-1]), flush=True)
+        args.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    if not args.quick:
+        add_turns(records, args.device, args.rounds)
         args.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     plot(records, args.out.with_suffix(".png"))
 

@@ -42,7 +42,10 @@ def _sizes(records: Sequence[Record]) -> list[tuple[str, float, float]]:
     single = {int(r["atoms"]): r for r in records if r["n"] == 1 and int(r["atoms"]) >= FLAT_FROM}
     if len(single) < 2:
         return []
-    times = {atoms: float(record["microseconds_per_atom"]) for atoms, record in single.items()}
+    times = {
+        atoms: float(record.get("microseconds_in_turns", record["microseconds_per_atom"]))
+        for atoms, record in single.items()
+    }
     largest = max(single)
     told = [
         (

@@ -4,8 +4,9 @@ import os
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -170,6 +171,24 @@ def measure(point: Point, device: str, rounds: int) -> Record:
         "steps_per_second": round(1 / medians["step"], 4),
         "memory_MiB": round(_memory(where) - before, 1),
     }
+
+
+def in_turns(points: Sequence[Point], device: str, rounds: int) -> list[float]:
+    """Microseconds by atom and step of batches that take turns, medians over the rounds.
+
+    Measured one after the other, they differ by what else the machine does meanwhile.
+    """
+    where = torch.device(device)
+    asked = {Target.parse(text).property for text in TARGETS}
+    predictor = for_properties(load_predictor(device=device), asked)
+    benches = [Bench(point, predictor, where) for point in points]
+    times: list[list[float]] = [[] for _ in points]
+    with Objective(predictor, benches[0].targets) as objective:
+        for _ in range(rounds + 1):
+            for point, bench, found in zip(points, benches, times, strict=True):
+                wall, _ = _timed(partial(bench.steps, objective, point.steps), where)
+                found.append(1e6 * wall / (point.steps * point.n * point.atoms))
+    return [round(statistics.median(found[1:]), 2) for found in times]
 
 
 def _leaves(part: Crystals) -> Crystals:

@@ -138,7 +138,10 @@ class Target:
         lowest, highest = self._ends(values)
         above = lowest > self.low if self.low_open else lowest >= self.low
         below = highest < self.high if self.high_open else highest <= self.high
-        return lowest.isfinite() & highest.isfinite() & above & below
+        finite = lowest.abs() < math.inf
+        if highest is not lowest:
+            finite &= highest.abs() < math.inf
+        return finite & above & below
 
     def loss(
         self, values: Float[Tensor, " systems"], *, inner: float = 0.0
@@ -167,7 +170,9 @@ class Target:
             two_sided = math.isfinite(self.low) and math.isfinite(self.high)
             half = (self.high - self.low) / 2 if two_sided else _ONE_SIDED_HALF_WIDTH * scale
             low, high = self.low + inner * half, self.high - inner * half
-            distance = torch.relu(torch.maximum(low - lowest, highest - high))
+            short, over = torch.relu(low - lowest), torch.relu(highest - high)
+            # Only values that may be off can be on both sides; the sum has the simpler gradient.
+            distance = short + over if lowest is highest else torch.maximum(short, over)
         return _nan_unless_finite(self.weight / scale * distance, values)
 
     def paper_loss(self, values: Float[Tensor, " systems"]) -> Float[Tensor, " systems"]:
@@ -238,7 +243,7 @@ def check_spreads(targets: Sequence[Target], properties: Collection[str]) -> Non
 
 def _nan_unless_finite(loss: Tensor, values: Tensor) -> Tensor:
     """Give a value that is not finite the loss NaN, also where a bound would be met at infinity."""
-    return loss.where(values.isfinite(), torch.nan)
+    return loss + 0.0 * values
 
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf(?:inity)?|nan)\b"

@@ -4,7 +4,7 @@ import json
 
 from benchmarks.paper.document import speed
 from benchmarks.speed.bars import bars
-from benchmarks.speed.measure import Point, measure
+from benchmarks.speed.measure import Point, in_turns, measure
 
 
 def test_a_batch_is_measured_in_parts(tmp_path):
@@ -25,13 +25,18 @@ def test_a_batch_is_measured_in_parts(tmp_path):
     assert (tmp_path / "speed.png").stat().st_size > 5000
 
 
+def test_batches_take_turns():
+    one, four = in_turns((Point(1, 1), Point(4, 1)), "cpu", 1)
+    assert one > four > 0  # Python's share of a step is spread over more atoms
+
+
 def test_missed_bars_are_bold():
     base = {"device": "cpu", "overhead": 0.12, "microseconds_per_atom": 100.0}
     records = [
         {**base, "n": 256, "atoms": 5},
         {**base, "n": 32, "atoms": 135},
         {**base, "n": 1, "atoms": 135},
-        {**base, "n": 1, "atoms": 1080, "microseconds_per_atom": 125.0},
+        {**base, "n": 1, "atoms": 1080, "microseconds_in_turns": 125.0},
     ]
     records += [
         {**base, "n": 37, "atoms": 135, "microseconds_per_atom": 110.0, "one_core": True},

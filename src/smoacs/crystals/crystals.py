@@ -114,6 +114,8 @@ class Crystals:
 
     def split(self, sizes: Sequence[int]) -> list["Crystals"]:
         """The crystals in runs, of so many crystals each; views of the same memory."""
+        if len(sizes) == 1:
+            return [self]
         atoms = [int(counts.sum()) for counts in self.counts.split(list(sizes))]
 
         def cut(x: Tensor | None) -> Sequence[Tensor | None]:

@@ -58,7 +58,7 @@ class _Mixture(torch.autograd.Function):
             mixed.append((v * q).sum(1))
             if radii is not None:
                 expected.append((v.squeeze(2) * q.mul_(radii[sites]).sum(2)).sum(1))
-        return torch.cat(mixed), None if radii is None else torch.cat(expected)
+        return _whole(mixed), None if radii is None else _whole(expected)
 
     @staticmethod
     def backward(
@@ -78,7 +78,7 @@ class _Mixture(torch.autograd.Function):
             of_weights.append(of_weight)
             of_score = torch.addcmul(changed, q, of_weight.unsqueeze(2), value=-1)
             of_scores.append((of_score * weights[sites].unsqueeze(2)).sum(1))
-        return torch.cat(of_scores), torch.cat(of_weights), None
+        return _whole(of_scores), _whole(of_weights), None
 
 
 def _softmaxes(scores: Tensor, allowed: Tensor) -> Tensor:
@@ -88,9 +88,15 @@ def _softmaxes(scores: Tensor, allowed: Tensor) -> Tensor:
     return torch.softmax(barred.add_(scores.unsqueeze(1)), dim=2)
 
 
+def _whole(parts: list[Tensor]) -> Tensor:
+    """What was worked out in blocks."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def _blocks(allowed: Tensor) -> Iterator[slice]:
     """The sites of [N, K, E], in blocks."""
     numbers = NUMBERS_PER_BLOCK if allowed.device.type == "cpu" else NUMBERS_PER_BLOCK_GPU
-    size = max(1, numbers // max(1, allowed[0].numel()))
+    _, combinations, elements = allowed.shape
+    size = max(1, numbers // max(1, combinations * elements))
     for start in range(0, len(allowed), size):
         yield slice(start, start + size)

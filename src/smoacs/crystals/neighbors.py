@@ -47,12 +47,12 @@ class NeighborList:
 
         In a small cell many edges join the same two atoms through different images.
         """
-        if self.n_edges == 0:
-            return self.edge_index, self.edge_index[0]
         i, j = self.edge_index
-        new = torch.ones_like(i, dtype=torch.bool)
-        new[1:] = (i[1:] != i[:-1]) | (j[1:] != j[:-1])
-        return self.edge_index[:, new], torch.cumsum(new, 0) - 1
+        n_atoms = len(self.frac_coords)
+        numbers, pair = torch.unique_consecutive(i * n_atoms + j, return_inverse=True)
+        if len(numbers) == self.n_edges:  # in a large cell, every edge joins a pair of its own
+            return self.edge_index, pair
+        return torch.stack([numbers // n_atoms, numbers % n_atoms]), pair
 
     def vectors(self, crystals: Crystals) -> Float[Tensor, "edges 3"]:
         """Edge vectors from i to j's image, Å, shape [M, 3]; differentiable."""

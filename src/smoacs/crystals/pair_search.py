@@ -4,6 +4,7 @@ Small crystals are searched all at once: every pair of atoms with every image th
 Large ones are searched by vesin's cell lists, one by one.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -35,14 +36,14 @@ def close_pairs(crystals: Crystals, reach: float) -> Edges:
     counts = crystals.counts
     volume, heights = volumes_and_heights(cell)
     usable = has_volume(volume) & (reach > 0)
-    finite = frac.isfinite()
-    if not finite.all():
-        usable[crystals.system_idx[~finite.all(1)]] = False
-    # Rounded, coordinates differ by half a cell at most: an image further off is out of reach.
-    images = (reach / heights + 0.5).floor()
-    small = usable & (counts <= SMALL_ATOMS) & (images <= SMALL_IMAGES).all(1)
+    if not math.isfinite(float(frac.sum())):
+        usable[crystals.system_idx[~frac.isfinite().all(1)]] = False
+    small = usable & (counts <= SMALL_ATOMS)
     found: list[Edges] = []
     if small.any():
+        # Rounded, coordinates differ by half a cell at most: an image further off is out of reach.
+        images = (reach / heights + 0.5).floor()
+        small &= (images <= SMALL_IMAGES).all(1)
         atom = torch.arange(len(frac), device=frac.device)
         partners = (counts.cumsum(0) * small).index_select(0, crystals.system_idx) - atom
         most = images.where(small[:, None], 0.0).amax(0).tolist()
@@ -51,7 +52,9 @@ def close_pairs(crystals: Crystals, reach: float) -> Edges:
         found.append(_pairs_all_at_once(atoms, cell, grid, reach))
     large = usable & ~small
     if large.any():
-        found.append(_pairs_by_cell_lists(crystals, large, reach))
+        ends = counts.cumsum(0)
+        spans = torch.stack([ends - counts, ends], 1)[large].tolist()
+        found.append(_pairs_by_cell_lists(frac, cell[large], spans, reach))
     return _joined(found, frac.device)
 
 
@@ -66,7 +69,7 @@ def volumes_and_heights(
 
 def has_volume(volume: Float[Tensor, " systems"]) -> Tensor:
     """Whether a cell of this volume, Å³, is finite and not flat, [B]."""
-    solid: Tensor = volume.isfinite() & (volume > MIN_VOLUME)
+    solid: Tensor = (volume > MIN_VOLUME) & (volume < math.inf)
     return solid
 
 
@@ -108,26 +111,30 @@ def _pairs_all_at_once(
     return edge_index, grid.index_select(0, image) - whole.long().index_select(0, pair)
 
 
-def _pairs_by_cell_lists(crystals: Crystals, chosen: Tensor, reach: float) -> Edges:
-    """Search the chosen crystals ([B] bool) one by one."""
-    points = crystals.frac_coords.detach().double().cpu().numpy()
-    boxes = crystals.cell.detach().double().cpu().numpy()
-    ends = crystals.counts.cumsum(0).tolist()
+def _pairs_by_cell_lists(frac: Tensor, cell: Tensor, spans: list[list[int]], reach: float) -> Edges:
+    """Search crystals one by one.
+
+    Args:
+        frac: Fractional coordinates of all, [N, 3].
+        cell: Å, of the b crystals to search, [b, 3, 3].
+        spans: First atom of each, and the one after its last.
+        reach: Å.
+    """
+    points, boxes = frac.cpu().numpy(), cell.cpu().numpy()
     # Chunks of crystals have a thread each already.
     finder = VesinList(cutoff=reach, full_list=False, n_threads=1)
     parts = []
-    for b in chosen.nonzero().flatten().tolist():
-        start = ends[b - 1] if b > 0 else 0
-        own = points[start : ends[b]] @ boxes[b]
-        i, j, shift = finder.compute(own, boxes[b], periodic=True, quantities="ijS")
+    for box, (start, end) in zip(boxes, spans, strict=True):
+        own = points[start:end] @ box
+        i, j, shift = finder.compute(own, box, periodic=True, quantities="ijS")
         parts.append((i.astype(np.int64) + start, j.astype(np.int64) + start, shift))
     i, j, shift = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     turned = i > j
     i, j = np.where(turned, j, i), np.where(turned, i, j)
     shift = np.where(turned[:, None], -shift, shift).astype(np.int64)
     order = np.argsort(i * len(points) + j, kind="stable")
-    edge_index = torch.as_tensor(np.stack([i[order], j[order]]), device=chosen.device)
-    return edge_index, torch.as_tensor(shift[order], device=chosen.device)
+    edge_index = torch.as_tensor(np.stack([i[order], j[order]]), device=frac.device)
+    return edge_index, torch.as_tensor(shift[order], device=frac.device)
 
 
 def _joined(found: list[Edges], device: torch.device) -> Edges:

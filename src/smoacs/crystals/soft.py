@@ -8,6 +8,7 @@ is neutral.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -70,6 +71,12 @@ class DesignSpace:
     def n_systems(self) -> int:
         """Number of candidates."""
         return int(self.lengths.shape[0])
+
+    @cached_property
+    def angles_vary(self) -> bool:
+        """Whether the angles of any candidate may change."""
+        low, high = self.angle_bounds.unbind(1)
+        return bool((high > low).any())
 
     @staticmethod
     def from_templates(
@@ -188,8 +195,11 @@ class SoftCrystals:
 
     def cell_parameters(self) -> tuple[Float[Tensor, "systems 3"], Float[Tensor, "systems 3"]]:
         """Lattice lengths (Å) and angles (degrees), each [B, 3]."""
+        lengths = self.lengths * self.length_unit
         low, high = self.space.angle_bounds.unbind(1)
-        return self.lengths * self.length_unit, low + (high - low) * self.angles
+        if not self.space.angles_vary:
+            return lengths, low
+        return lengths, low + (high - low) * self.angles
 
     def element_probs(
         self, temperature: float, *, second_softmax: bool = False
@@ -274,12 +284,12 @@ class SoftCrystals:
     def project(self) -> None:
         """Moves lattice and coordinates back into their bounds, in place and outside the graph."""
         with torch.no_grad():
-            bounds = self.space.length_bounds / self.length_unit
-            self.lengths.copy_(self.lengths.clamp(bounds[:, 0], bounds[:, 1]))
+            self.lengths.clamp_(*(self.space.length_bounds / self.length_unit).unbind(1))
             self.angles.clamp_(0.0, 1.0)
-            self._open_flat_cells()
+            if self.space.angles_vary:
+                self._open_flat_cells()
             box = self.space.coord_box
-            self.displacements.copy_(self.displacements.clamp(-box, box))
+            self.displacements.clamp_(-box, box)
             if self.space.symmetry is not None:
                 self._symmetrise(self.space.symmetry)
 
@@ -308,11 +318,11 @@ class SoftCrystals:
     def _open_flat_cells(self) -> None:
         """Halves the way from the template's angles until each cell has volume."""
         low, high = self.space.angle_bounds.unbind(1)
-        start = (self.space.angles - low) / (high - low).clamp(min=1e-6)
         for _ in range(20):
             flat = angle_factor(low + (high - low) * self.angles) < MIN_ANGLE_FACTOR
             if not flat.any():
                 return
+            start = (self.space.angles - low) / (high - low).clamp(min=1e-6)
             half = 0.5 * (self.angles + start)
             self.angles.copy_(torch.where(flat[:, None], half, self.angles))
 
@@ -340,19 +350,14 @@ def _ties(templates: Sequence[Template], device: torch.device | str) -> Tensor |
 
 def angle_factor(angles: Float[Tensor, "systems 3"]) -> Float[Tensor, " systems"]:
     """Square of the volume over abc, [B], of cells with the given angles (degrees, [B, 3])."""
-    return _factor_of_cosines(_cosines(angles))
-
-
-def _factor_of_cosines(cos: Tensor) -> Tensor:
-    """`angle_factor`, [B], from the angles' cosines, [B, 3]."""
+    cos = torch.sin(_short_of_right(angles))
     a, b, c = cos.unbind(1)
     return 1 - (cos * cos).sum(1) + 2 * a * b * c
 
 
-def _cosines(angles: Tensor) -> Tensor:
-    """Cosines of angles in degrees; exactly 0 at 90°, with the cosine's slope."""
-    cos = torch.cos(torch.deg2rad(angles))
-    return torch.where(angles == 90.0, cos - cos.detach(), cos)  # noqa: PLR2004
+def _short_of_right(angles: Tensor) -> Tensor:
+    """What angles in degrees lack of 90°, radians: its sine is exactly 0 where the cosine is."""
+    return torch.deg2rad(90.0 - angles)
 
 
 def cell_from_parameters(
@@ -364,12 +369,12 @@ def cell_from_parameters(
         lengths: a, b, c in Å, [B, 3].
         angles: α, β, γ in degrees, [B, 3], with a positive `angle_factor`.
     """
-    cos = _cosines(angles)
-    ca, cb, cg = cos.unbind(1)
-    sg = torch.sin(torch.deg2rad(angles[:, 2]))
+    short = _short_of_right(angles)
+    ca, cb, cg = torch.sin(short).unbind(1)
+    sg = torch.cos(short[:, 2])
     zero, one = torch.zeros_like(sg), torch.ones_like(sg)
     cy = (ca - cb * cg) / sg
-    cz = torch.sqrt(_factor_of_cosines(cos)) / sg
+    cz = torch.sqrt(1 - cb * cb - cy * cy)
     directions = torch.stack([one, zero, zero, cg, sg, zero, cb, cy, cz], 1)
     cell: Tensor = directions.view(-1, 3, 3) * lengths.unsqueeze(2)
     return cell

@@ -46,24 +46,19 @@ class NetworkPredictor:
             neighbors = neighbors.to(weight.device)
         crystals = crystals.to(weight.device, weight.dtype)
         if not any(name.endswith(SPREAD_SUFFIX) for name in self.properties):
-            read = not self.properties.keys().isdisjoint(self.header.readouts)
-            mean = self.network.values(crystals, neighbors, readouts=read)
-            named = zip(self.network.properties, mean.unbind(1), strict=True)
-            return {name: value for name, value in named if name in self.properties}
+            return self.network.values(crystals, neighbors, self.properties.keys())
         mean, spread = self.network.values_and_spread(crystals, neighbors)
         out = dict(zip(self.network.properties, mean.unbind(1), strict=True))
         names = (name + SPREAD_SUFFIX for name in self.network.properties)
         return out | dict(zip(names, spread.unbind(1), strict=True))
 
     def for_properties(self, names: Collection[str]) -> "NetworkPredictor":
-        """Leave out spreads and readouts, which take time, if none of them is wanted."""
+        """Leave out all others, unless a spread is wanted."""
         if any(name.endswith(SPREAD_SUFFIX) for name in names):
             return self  # a spread is a function of all values
         light = copy.copy(self)
         light.properties = {
-            name: unit
-            for name, unit in self.header.properties.items()
-            if name in names or name not in self.header.readouts
+            name: unit for name, unit in self.header.properties.items() if name in names
         }
         return light
 

@@ -3,7 +3,8 @@
 What torch would keep for the gradient, several arrays of pairs by channels, is most of the memory
 of a prediction. Here the gradient works them out again, a block of pairs at a time, so that a large
 cell takes little memory and, by the atom, no more time than a small one. The channels of all
-members lie side by side: what a pair takes from an atom, or adds to it, is one run of memory.
+members lie side by side: what a pair takes from an atom, or adds to it, is one run of memory. What
+a block no longer needs is overwritten, so that few of its arrays have to fit the caches.
 """
 
 import math
@@ -16,7 +17,7 @@ from torch.autograd.function import BackwardCFunction, FunctionCtx
 FEW_PAIRS = 100
 """Up to so many, to work it out again takes longer than to keep it."""
 
-PAIRS_PER_BLOCK = 512
+PAIRS_PER_BLOCK = 576
 """Pairs treated together on a CPU: few enough for the caches, and for arrays that the C library
 takes from memory it holds. Larger ones come from the system page by page, every time anew, which
 can take longer than the sums."""
@@ -24,32 +25,43 @@ can take longer than the sums."""
 PAIRS_PER_BLOCK_GPU = 250_000
 
 
+def side_by_side(*weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Filters of all members as `frozen_messages` takes them.
+
+    Args:
+        weights: From radial functions to channels, for degree 0, [M, K, C], 1 and 2, [M, k, c].
+
+    Returns:
+        Those of degree 0, [K, M C], and of each harmonic, [8, k, M c].
+    """
+    of_degree_0, of_degree_1, of_degree_2 = (_members_last(weight) for weight in weights)
+    return of_degree_0, torch.stack([of_degree_1] * 3 + [of_degree_2] * 5)
+
+
 def frozen_messages(
     sent: tuple[Tensor, Tensor],
     pairs: tuple[Tensor, Tensor, Tensor],
-    weights: tuple[Tensor, Tensor, Tensor],
+    filters: tuple[Tensor, Tensor],
     sign: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Sum the messages that each atom gets along its pairs.
 
-    Differentiable, twice, in what is sent and in the geometry, but not in the weights.
+    Differentiable, twice, in what is sent and in the geometry, but not in the filters.
 
     Args:
         sent: What each atom sends for degree 0, [M, N, C], and for degrees 1 and 2, [M, N, c].
         pairs: Radial functions of each pair, [P, K]; the same times each of the eight harmonics,
             [8, P, k]; and the atoms i <= j, [2, P].
-        weights: From radial functions to channels, for degree 0, [M, K, C], 1 and 2, [M, k, c].
+        filters: See `side_by_side`.
         sign: Of each harmonic seen from the other atom, [8, 1, 1].
 
     Returns:
         Sums of degree 0, [M, N, C], and for each harmonic, [M, 8, N, c].
     """
-    weight, *others = (_members_last(weight) for weight in weights)
-    of_harmonics = torch.stack([others[0]] * 3 + [others[1]] * 5)
     total: Tensor
     total1: Tensor
     total, total1 = _Messages.apply(  # type: ignore[no-untyped-call]  # torch: typed in part
-        *(_members_last(x) for x in sent), *pairs, weight, of_harmonics, sign
+        *(_members_last(x) for x in sent), *pairs, *filters, sign
     )
     members = len(sent[0])
     return (
@@ -73,15 +85,14 @@ class _Messages(torch.autograd.Function):
         sent, sent1, scalar, moments, index, weight, weight1, sign = tensors
         total = torch.zeros_like(sent)
         at_i, at_j = sent1.new_zeros(2, len(sent1), len(sign), sent1.shape[1])
-        for pairs in _blocks(index):
-            i, j = index[:, pairs]
-            by_i, by_j = _rows(sent, i, j)
-            w = scalar[pairs] @ weight
-            total.index_add_(0, i, w * by_j).index_add_(0, j, w * by_i)
-            by_i, by_j = _rows(sent1.unsqueeze(1), i, j)
-            w = _by_pair(moments[:, pairs] @ weight1)
-            at_i.index_add_(0, i, w * by_j)
-            at_j.index_add_(0, j, w * by_i)
+        sent1 = sent1.unsqueeze(1)
+        for i, j, of_pairs, moments_of_pairs in _blocks(index, scalar, moments):
+            w = of_pairs @ weight
+            total.index_add_(0, i, sent.index_select(0, j).mul_(w))
+            total.index_add_(0, j, sent.index_select(0, i).mul_(w))
+            w = _by_pair(torch.bmm(moments_of_pairs, weight1))
+            at_i.index_add_(0, i, sent1.index_select(0, j) * w)
+            at_j.index_add_(0, j, w.mul_(sent1.index_select(0, i)))
         return total, at_i.add_(at_j * sign.squeeze(2))
 
     @staticmethod
@@ -92,27 +103,36 @@ class _Messages(torch.autograd.Function):
         grad1 = grad1.contiguous()
         turned = grad1 * sign.squeeze(2)
         of_sent, of_sent1 = torch.zeros_like(sent), torch.zeros_like(sent1)
+        sent1 = sent1.unsqueeze(1)
         of_scalar, of_moments = [], []
-        for pairs in _blocks(index):
-            i, j = index[:, pairs]
-            by_i, by_j = _rows(sent, i, j)
-            at_i, at_j = _rows(grad, i, j)
-            w = scalar[pairs] @ weight
-            of_sent.index_add_(0, j, w * at_i).index_add_(0, i, w * at_j)
-            of_scalar.append(torch.addcmul(at_i * by_j, at_j, by_i) @ weight.T)
-            by_i, by_j = _rows(sent1.unsqueeze(1), i, j)
-            at_i, at_j = grad1.index_select(0, i), turned.index_select(0, j)
-            w = _by_pair(moments[:, pairs] @ weight1)
-            of_sent1.index_add_(0, j, (w * at_i).sum(1)).index_add_(0, i, (w * at_j).sum(1))
-            of_w = torch.addcmul(at_i * by_j, at_j, by_i)
-            of_moments.append(of_w.transpose(0, 1) @ weight1.mT)
+        for i, j, of_pairs, moments_of_pairs in _blocks(index, scalar, moments):
+            w = of_pairs @ weight
+            at, by = grad.index_select(0, i), sent.index_select(0, j)
+            of_w = at * by
+            of_sent.index_add_(0, j, _times(at, w))
+            at, by = grad.index_select(0, j), sent.index_select(0, i)
+            of_scalar.append(_plus_product(of_w, at, by) @ weight.T)
+            of_sent.index_add_(0, i, _times(at, w))
+            w = _by_pair(torch.bmm(moments_of_pairs, weight1))
+            at, by = grad1.index_select(0, i), sent1.index_select(0, j)
+            of_w = at * by
+            of_sent1.index_add_(0, j, _times(at, w).sum(1))
+            at, by = turned.index_select(0, j), sent1.index_select(0, i)
+            of_w = _plus_product(of_w, at, by)
+            of_moments.append(torch.bmm(of_w.transpose(0, 1), weight1.mT))
+            of_sent1.index_add_(0, i, _times(at, w).sum(1))
         of_geometry = torch.cat(of_scalar), torch.cat(of_moments, dim=1)
         return of_sent, of_sent1, *of_geometry, None, None, None, None
 
 
-def _rows(x: Tensor, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of the atoms i, and of the atoms j."""
-    return x.index_select(0, i), x.index_select(0, j)
+def _plus_product(total: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The total and x times y; in the total's place unless it is differentiated."""
+    return total.addcmul(x, y) if torch.is_grad_enabled() else total.addcmul_(x, y)
+
+
+def _times(x: Tensor, factor: Tensor) -> Tensor:
+    """The product; in the place of x, which is not needed again, unless it is differentiated."""
+    return x * factor if torch.is_grad_enabled() else x.mul_(factor)
 
 
 def _by_pair(x: Tensor) -> Tensor:
@@ -120,10 +140,14 @@ def _by_pair(x: Tensor) -> Tensor:
     return x.transpose(0, 1).contiguous()
 
 
-def _blocks(index: Tensor) -> Iterator[slice]:
-    """Pairs, [2, P], in blocks of like sizes; at least one."""
+def _blocks(
+    index: Tensor, scalar: Tensor, moments: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Atoms i and j of the pairs and their geometry, in blocks of like sizes; at least one."""
     most = PAIRS_PER_BLOCK if index.device.type == "cpu" else PAIRS_PER_BLOCK_GPU
     n_pairs = index.shape[1]
     size = max(1, math.ceil(n_pairs / max(1, math.ceil(n_pairs / most))))
-    for start in range(0, max(1, n_pairs), size):
-        yield slice(start, start + size)
+    i, j = index
+    return zip(
+        i.split(size), j.split(size), scalar.split(size), moments.split(size, 1), strict=True
+    )

@@ -14,7 +14,7 @@ geometry.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,10 @@ from torch.nn import functional as F
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.predictors.asinh import asinh
-from smoacs.predictors.harmonics import QUADRATIC, cubic_invariant, harmonics
+from smoacs.predictors.derived import Derived
+from smoacs.predictors.harmonics import cubic_invariant, harmonics
 from smoacs.predictors.layers import MemberLinear, MemberMLP
-from smoacs.predictors.messages import FEW_PAIRS, frozen_messages
+from smoacs.predictors.messages import FEW_PAIRS, frozen_messages, side_by_side
 from smoacs.predictors.readout import Composition, layer_summary
 from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, spread_features
 
@@ -108,7 +109,6 @@ class Geometry(nn.Module):
     centers: Tensor
     m_centers: Tensor
     covalent_radii: Tensor
-    quadratic: Tensor
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Geometry(nn.Module):
         self.register_buffer("m_centers", moment_centers)
         radii = torch.tensor(covalent_radii[1 : N_ELEMENTS + 1], dtype=torch.float32)
         self.register_buffer("covalent_radii", radii, persistent=False)
-        self.register_buffer("quadratic", QUADRATIC, persistent=False)
+        self._rows = Derived(_rows_of_gaussians)
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> PairGeometry:
         """Compute the pair features of all crystals."""
@@ -129,9 +129,11 @@ class Geometry(nn.Module):
         envelope = torch.where(
             distance < self.cutoff, 0.5 * (torch.cos(distance * (math.pi / self.cutoff)) + 1), 0.0
         )
-        radial = _gaussians(distance, (self.centers, self.m_centers)) * envelope[:, None]
+        centers, widths = self._rows(self.centers, self.m_centers)
+        gaussians = torch.exp(-0.5 * ((distance[:, None] - centers) / widths) ** 2)
+        radial = gaussians * envelope[:, None]
         scalar, radial = radial.split([len(self.centers), len(self.m_centers)], dim=1)
-        angular = harmonics(vectors / distance[:, None], self.quadratic)
+        angular = harmonics(vectors / distance[:, None])
         moments = (angular[:, :, None] * radial[:, None, :]).flatten(1)
         n_pairs = index.shape[1]
         return PairGeometry(
@@ -148,15 +150,18 @@ class Geometry(nn.Module):
         radius = crystals.species_probs @ self.covalent_radii.to(distance)
         i, j = neighbors.edge_index
         ratio = distance / (radius.index_select(0, i) + radius.index_select(0, j))
+        total = distance.new_zeros(crystals.n_systems)
+        # A processor sees at once that nothing overlaps; a GPU would have to be waited for.
+        if total.device.type == "cpu" and not (ratio < self.wall.onset).any():
+            return total
         energy = self.wall.strength * torch.relu(self.wall.onset - ratio) ** 2
-        total = energy.new_zeros(crystals.n_systems).index_add(0, crystals.system_idx[i], energy)
-        return total / crystals.counts
+        return total.index_add(0, crystals.system_idx[i], energy) / crystals.counts
 
 
-def _gaussians(distance: Tensor, rows: tuple[Tensor, ...]) -> Tensor:
-    """Of distances [M] around rows of evenly spaced centres [K], side by side, [M, sum of K]."""
+def _rows_of_gaussians(*rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Centres and widths of Gaussians on rows of evenly spaced centres, side by side."""
     widths = torch.cat([(row[1] - row[0]).expand(len(row)) for row in rows])
-    return torch.exp(-0.5 * ((distance[:, None] - torch.cat(rows)) / widths) ** 2)
+    return torch.cat(rows), widths
 
 
 def _of_pairs(x: Tensor, pair: Tensor, n_pairs: int) -> Tensor:
@@ -170,7 +175,6 @@ class Interaction(nn.Module):
     """One round of messages and the update of the atoms' features."""
 
     sign: Tensor
-    quadratic: Tensor
 
     def __init__(self, s: NetworkSettings) -> None:
         super().__init__()
@@ -184,16 +188,16 @@ class Interaction(nn.Module):
         self.update = MemberMLP(m, 2 * c + 3 * c1, s.hidden, c)
         self.c1 = c1
         self.normalise = s.normalise_messages
+        self._side_by_side = Derived(side_by_side)
         sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
         self.register_buffer("sign", sign[:, None, None], persistent=False)
-        self.register_buffer("quadratic", QUADRATIC, persistent=False)
 
     def forward(self, h: Tensor, geometry: PairGeometry) -> Tensor:
         """Update the atoms' features, [M, N, C]."""
         c = h.shape[2]
         sent, sent1 = self.send(self.normalised(h)).split([c, self.c1], dim=2)
         a0, a = self._messages(sent, sent1, geometry)
-        x = torch.cat([h, asinh(torch.cat([a0, self._invariants(a)], dim=2))], dim=2)
+        x = torch.cat([h, asinh(torch.cat([a0, *self._invariants(a)], dim=2))], dim=2)
         out: Tensor = h + self.update(F.layer_norm(x, x.shape[-1:]))
         return out
 
@@ -205,7 +209,7 @@ class Interaction(nn.Module):
         many = geometry.index.shape[1] > FEW_PAIRS
         if many and not any(weight.requires_grad for weight in weights):
             pairs = (geometry.scalar, geometry.moments, geometry.index)
-            return frozen_messages((sent, sent1), pairs, weights, self.sign)
+            return frozen_messages((sent, sent1), pairs, self._side_by_side(*weights), self.sign)
         i, j = geometry.index
         m, n, _ = sent.shape
         w = self.filter(geometry.scalar.expand(m, -1, -1))
@@ -227,15 +231,15 @@ class Interaction(nn.Module):
         """Features as they are sent, [M, N, C]."""
         return F.layer_norm(h, h.shape[-1:]) if self.normalise else h
 
-    def _invariants(self, a: Tensor) -> Tensor:
-        """Two invariants of degree 2 and one of degree 3 per channel, [M, N, 3 c1]."""
+    def _invariants(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Two invariants of degree 2 and one of degree 3, each [M, N, c1]."""
         a1, a2 = a.contiguous().split([3, 5], dim=1)
         b1, b2 = (
-            (part.flatten(1, 2) @ mix.weight).view_as(part)
+            torch.bmm(part.flatten(1, 2), mix.weight).view_as(part)
             for part, mix in ((a1, self.mix1), (a2, self.mix2))
         )
-        cubic = cubic_invariant(b1, a2, self.quadratic)
-        return torch.cat([(a1 * b1).sum(1), (a2 * b2).sum(1), cubic], dim=2)
+        cubic = cubic_invariant(b1, a2)
+        return (a1 * b1).sum(1), (a2 * b2).sum(1), cubic
 
 
 class Pooling(nn.Module):
@@ -308,11 +312,12 @@ class Network(nn.Module):
         """Property values in their units from what the layers give, both [M, B, properties]."""
         if not self.log10:
             return raw
-        columns = [
-            power_of_ten(column, self.log10[name]) if name in self.log10 else column
-            for name, column in zip(self.properties, raw.unbind(2), strict=True)
-        ]
-        return torch.stack(columns, dim=2)
+        columns = zip(self.properties, raw.unbind(2), strict=True)
+        return torch.stack([self._in_unit(name, column) for name, column in columns], dim=2)
+
+    def _in_unit(self, name: str, column: Tensor) -> Tensor:
+        """One property's values in its unit."""
+        return power_of_ten(column, self.log10[name]) if name in self.log10 else column
 
     def raw(self, crystals: Crystals, neighbors: NeighborList) -> Tensor:
         """What the layers give, [M, B, properties]: values, or the logarithms of `log10` ones."""
@@ -369,10 +374,13 @@ class Network(nn.Module):
         return layers, values, features
 
     def values(
-        self, crystals: Crystals, neighbors: NeighborList, *, readouts: bool = True
-    ) -> Tensor:
-        """Means over members, [B, properties], in their units."""
-        return self.in_units(self.raw_and_pooled(crystals, neighbors, readouts=readouts)[0]).mean(0)
+        self, crystals: Crystals, neighbors: NeighborList, names: Collection[str]
+    ) -> dict[str, Tensor]:
+        """Means over members of the properties of these names, each [B], in their units."""
+        readouts = not set(self.read_out).isdisjoint(names)
+        raw, _ = self.raw_and_pooled(crystals, neighbors, readouts=readouts)
+        columns = zip(self.properties, raw.unbind(2), strict=True)
+        return {n: self._in_unit(n, column).mean(0) for n, column in columns if n in names}
 
     def values_and_spread(
         self, crystals: Crystals, neighbors: NeighborList

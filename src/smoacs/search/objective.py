@@ -1,6 +1,7 @@
 """Properties, losses and gradients of a batch of candidates, in chunks, on all cores."""
 
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -186,10 +187,9 @@ class Objective(Workers):
     ) -> list[_Part]:
         """Call a function on each chunk of crystals, leaves of a graph, and count the calls."""
         begin = time.perf_counter()
-        detached = _detach(crystals)
         parts = None
         while parts is None:
-            parts = self._try_chunks(detached, evaluate)
+            parts = self._try_chunks(_detach(crystals), evaluate)
         self.predictor_calls += crystals.n_systems
         self.seconds["predictor"] += time.perf_counter() - begin
         return parts
@@ -285,7 +285,7 @@ class Objective(Workers):
         return Evaluation(
             values={name: value.detach() for name, value in values.items()},
             loss=losses.detach(),
-            finite=losses.isfinite(),
+            finite=losses.detach().abs() < math.inf,
             species_grad=grads[0],
             frac_grad=grads[1],
             cell_grad=grads[2],
@@ -370,10 +370,12 @@ def _is_sound(evaluation: Evaluation, crystals: Crystals) -> bool:
     if evaluation.radii_grad is not None:
         floats.append(evaluation.radii_grad)
     with torch.no_grad():
-        return bool(torch.stack([x.sum() for x in floats]).sum().isfinite())
+        return math.isfinite(float(torch.stack([x.sum() for x in floats]).sum()))
 
 
 def _join(parts: Sequence[Evaluation]) -> Evaluation:
+    if len(parts) == 1:
+        return parts[0]
     return Evaluation(
         values={n: torch.cat([p.values[n] for p in parts]) for n in parts[0].values},
         loss=torch.cat([p.loss for p in parts]),
