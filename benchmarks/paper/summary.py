@@ -100,9 +100,12 @@ class Summary:
 
 def read_records(folder: Path) -> list[Record]:
     """All records of a folder of results; those of the predictor with the newest record only."""
-    files = sorted(folder.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    return [record for record in records if record["predictor"] == records[-1]["predictor"]]
+    files = sorted(folder.glob("*/*.json"))
+    if not files:
+        return []
+    records = {path: json.loads(path.read_text(encoding="utf-8")) for path in files}
+    newest = records[max(files, key=lambda path: path.stat().st_mtime)]
+    return [record for record in records.values() if record["predictor"] == newest["predictor"]]
 
 
 def sizes(row: Row, records: Sequence[Record]) -> list[Size]:
