@@ -8,7 +8,7 @@ import torch
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.predictors import messages
 from smoacs.predictors import network as network_module
-from smoacs.predictors.messages import frozen_messages, side_by_side
+from smoacs.predictors.messages import blocks_of, frozen_messages, side_by_side
 from toys import random_structures
 
 SIGN = torch.tensor([-1.0] * 3 + [1.0] * 5).double()[:, None, None]
@@ -47,7 +47,7 @@ def test_sums_and_gradients(monkeypatch, block):
     monkeypatch.setattr(messages, "PAIRS_PER_BLOCK", block)
     sent, pairs, index, weights = inputs(11)
     leaves = [tensor.requires_grad_() for tensor in (*sent, *pairs)]
-    found = frozen_messages(sent, (*pairs, index), side_by_side(*weights), SIGN)
+    found = frozen_messages(sent, pairs, blocks_of(index), side_by_side(*weights), sign=SIGN)
     expected = pair_by_pair(sent, pairs, index, weights)
     ours, theirs = (
         torch.autograd.grad([s.sin().sum() for s in sums], leaves) for sums in (found, expected)
@@ -62,7 +62,9 @@ def test_second_gradients():
     leaves = tuple(tensor.requires_grad_() for tensor in (*sent, *pairs))
 
     def sums(a, b, scalar, moments):
-        return frozen_messages((a, b), (scalar, moments, index), side_by_side(*weights), SIGN)
+        return frozen_messages(
+            (a, b), (scalar, moments), blocks_of(index), side_by_side(*weights), sign=SIGN
+        )
 
     assert torch.autograd.gradgradcheck(sums, leaves)
 
@@ -70,7 +72,9 @@ def test_second_gradients():
 def test_no_pairs():
     sent, pairs, index, weights = inputs(0)
     leaves = [tensor.requires_grad_() for tensor in (*sent, *pairs)]
-    total, total1 = frozen_messages(sent, (*pairs, index), side_by_side(*weights), SIGN)
+    total, total1 = frozen_messages(
+        sent, pairs, blocks_of(index), side_by_side(*weights), sign=SIGN
+    )
     assert not total.any()
     assert not total1.any()
     grads = torch.autograd.grad(total.sum() + total1.sum(), leaves)

@@ -78,6 +78,12 @@ class DesignSpace:
         low, high = self.angle_bounds.unbind(1)
         return bool((high > low).any())
 
+    @cached_property
+    def directions(self) -> Float[Tensor, "systems 3 3"]:
+        """Lattice vectors of length 1 as rows, [B, 3, 3], where angles do not vary."""
+        angles = self.angle_bounds[:, 0]
+        return cell_from_parameters(torch.ones_like(angles), angles)
+
     @staticmethod
     def from_templates(
         templates: Sequence[Template], device: torch.device | str = "cpu"
@@ -331,7 +337,9 @@ class SoftCrystals:
         return Crystals(
             species_probs=probs,
             frac_coords=self.space.frac_coords + self.displacements,
-            cell=cell_from_parameters(lengths, angles),
+            cell=cell_from_parameters(lengths, angles)
+            if self.space.angles_vary
+            else self.space.directions * lengths.unsqueeze(2),
             system_idx=self.space.system_idx,
             ionic_radii=radii,
             site_roles=None if radii is None else self.space.roles,

@@ -8,21 +8,33 @@ a block no longer needs is overwritten, so that few of its arrays have to fit th
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 FEW_PAIRS = 100
 """Up to so many, to work it out again takes longer than to keep it."""
 
-PAIRS_PER_BLOCK = 576
+PAIRS_PER_BLOCK = 512
 """Pairs treated together on a CPU: few enough for the caches, and for arrays that the C library
 takes from memory it holds. Larger ones come from the system page by page, every time anew, which
 can take longer than the sums."""
 
 PAIRS_PER_BLOCK_GPU = 250_000
+
+
+Blocks = Sequence[tuple[Tensor, Tensor]]
+"""Atoms i, and atoms j, of the pairs of each block; all but the last of one size."""
+
+
+def blocks_of(index: Tensor) -> Blocks:
+    """Blocks of pairs, of like sizes, at least one; the atoms i <= j of all are [2, P]."""
+    most = PAIRS_PER_BLOCK if index.device.type == "cpu" else PAIRS_PER_BLOCK_GPU
+    n_pairs = index.shape[1]
+    size = max(1, math.ceil(n_pairs / max(1, math.ceil(n_pairs / most))))
+    return list(zip(*(atoms.split(size) for atoms in index), strict=True))
 
 
 def side_by_side(*weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,8 +52,10 @@ def side_by_side(*weights: Tensor) -> tuple[Tensor, Tensor]:
 
 def frozen_messages(
     sent: tuple[Tensor, Tensor],
-    pairs: tuple[Tensor, Tensor, Tensor],
+    pairs: tuple[Tensor, Tensor],
+    blocks: Blocks,
     filters: tuple[Tensor, Tensor],
+    *,
     sign: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Sum the messages that each atom gets along its pairs.
@@ -50,8 +64,9 @@ def frozen_messages(
 
     Args:
         sent: What each atom sends for degree 0, [M, N, C], and for degrees 1 and 2, [M, N, c].
-        pairs: Radial functions of each pair, [P, K]; the same times each of the eight harmonics,
-            [8, P, k]; and the atoms i <= j, [2, P].
+        pairs: Radial functions of each pair, [P, K], and the same times each of the eight
+            harmonics, [8, P, k].
+        blocks: Of the pairs; see `blocks_of`.
         filters: See `side_by_side`.
         sign: Of each harmonic seen from the other atom, [8, 1, 1].
 
@@ -61,7 +76,7 @@ def frozen_messages(
     total: Tensor
     total1: Tensor
     total, total1 = _Messages.apply(  # type: ignore[no-untyped-call]  # torch: typed in part
-        *(_members_last(x) for x in sent), *pairs, *filters, sign
+        *(_members_last(x) for x in sent), *pairs, *filters, sign, blocks
     )
     members = len(sent[0])
     return (
@@ -79,14 +94,16 @@ class _Messages(torch.autograd.Function):
     """The sums, [N, M C] and [N, 8, M c], and their gradient; all members side by side."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - torch: typed in part
         """Sum the messages."""
+        *tensors, blocks = inputs
+        ctx.blocks = blocks
         ctx.save_for_backward(*tensors)
-        sent, sent1, scalar, moments, index, weight, weight1, sign = tensors
+        sent, sent1, scalar, moments, weight, weight1, sign = tensors
         total = torch.zeros_like(sent)
         at_i, at_j = sent1.new_zeros(2, len(sent1), len(sign), sent1.shape[1])
         sent1 = sent1.unsqueeze(1)
-        for i, j, of_pairs, moments_of_pairs in _blocks(index, scalar, moments):
+        for i, j, of_pairs, moments_of_pairs in _by_blocks(blocks, scalar, moments):
             w = of_pairs @ weight
             total.index_add_(0, i, sent.index_select(0, j).mul_(w))
             total.index_add_(0, j, sent.index_select(0, i).mul_(w))
@@ -96,16 +113,16 @@ class _Messages(torch.autograd.Function):
         return total, at_i.add_(at_j * sign.squeeze(2))
 
     @staticmethod
-    def backward(ctx: BackwardCFunction, grad: Tensor, grad1: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor, grad1: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         """Gradients of what is sent and of the geometry."""
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
-        sent, sent1, scalar, moments, index, weight, weight1, sign = tensors
+        sent, sent1, scalar, moments, weight, weight1, sign = tensors
         grad1 = grad1.contiguous()
         turned = grad1 * sign.squeeze(2)
         of_sent, of_sent1 = torch.zeros_like(sent), torch.zeros_like(sent1)
         sent1 = sent1.unsqueeze(1)
         of_scalar, of_moments = [], []
-        for i, j, of_pairs, moments_of_pairs in _blocks(index, scalar, moments):
+        for i, j, of_pairs, moments_of_pairs in _by_blocks(ctx.blocks, scalar, moments):
             w = of_pairs @ weight
             at, by = grad.index_select(0, i), sent.index_select(0, j)
             of_w = at * by
@@ -140,14 +157,10 @@ def _by_pair(x: Tensor) -> Tensor:
     return x.transpose(0, 1).contiguous()
 
 
-def _blocks(
-    index: Tensor, scalar: Tensor, moments: Tensor
+def _by_blocks(
+    blocks: Blocks, scalar: Tensor, moments: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Atoms i and j of the pairs and their geometry, in blocks of like sizes; at least one."""
-    most = PAIRS_PER_BLOCK if index.device.type == "cpu" else PAIRS_PER_BLOCK_GPU
-    n_pairs = index.shape[1]
-    size = max(1, math.ceil(n_pairs / max(1, math.ceil(n_pairs / most))))
-    i, j = index
-    return zip(
-        i.split(size), j.split(size), scalar.split(size), moments.split(size, 1), strict=True
-    )
+    """Atoms i and j of the pairs of each block, and their geometry."""
+    i, j = zip(*blocks, strict=True)
+    size = max(1, len(i[0]))
+    return zip(i, j, scalar.split(size), moments.split(size, 1), strict=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +29,7 @@ from smoacs.predictors.asinh import asinh
 from smoacs.predictors.derived import Derived
 from smoacs.predictors.harmonics import cubic_invariant, harmonics
 from smoacs.predictors.layers import MemberLinear, MemberMLP
-from smoacs.predictors.messages import FEW_PAIRS, frozen_messages, side_by_side
+from smoacs.predictors.messages import FEW_PAIRS, Blocks, blocks_of, frozen_messages, side_by_side
 from smoacs.predictors.readout import Composition, layer_summary
 from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, spread_features
 
@@ -101,6 +102,11 @@ class PairGeometry:
     scalar: Tensor
     moments: Tensor
     repulsion: Tensor
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The pairs in blocks, for the sums of all layers."""
+        return blocks_of(self.index)
 
 
 class Geometry(nn.Module):
@@ -208,8 +214,8 @@ class Interaction(nn.Module):
         weights = (self.filter.weight, self.filter1.weight, self.filter2.weight)
         many = geometry.index.shape[1] > FEW_PAIRS
         if many and not any(weight.requires_grad for weight in weights):
-            pairs = (geometry.scalar, geometry.moments, geometry.index)
-            return frozen_messages((sent, sent1), pairs, self._side_by_side(*weights), self.sign)
+            pairs, filters = (geometry.scalar, geometry.moments), self._side_by_side(*weights)
+            return frozen_messages((sent, sent1), pairs, geometry.blocks, filters, sign=self.sign)
         i, j = geometry.index
         m, n, _ = sent.shape
         w = self.filter(geometry.scalar.expand(m, -1, -1))
