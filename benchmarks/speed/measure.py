@@ -119,6 +119,12 @@ class Bench:
         )
 
 
+def asked_predictor(device: str) -> Predictor:
+    """The built-in predictor as a search asks it: for the targets' properties only."""
+    asked = {Target.parse(text).property for text in TARGETS}
+    return for_properties(load_predictor(device=device), asked)
+
+
 def measure(point: Point, device: str, rounds: int) -> Record:
     """Measure one batch; bare calls, neighbour lists and steps (`Point.steps`) take turns.
 
@@ -130,8 +136,7 @@ def measure(point: Point, device: str, rounds: int) -> Record:
         the highest that the measurement added.
     """
     where = torch.device(device)
-    asked = {Target.parse(text).property for text in TARGETS}
-    predictor = for_properties(load_predictor(device=device), asked)  # as a search asks it
+    predictor = asked_predictor(device)
     before = _memory(where)
     bench = Bench(point, predictor, where)
     seconds: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
@@ -179,8 +184,7 @@ def in_turns(points: Sequence[Point], device: str, rounds: int) -> list[float]:
     Measured one after the other, they differ by what else the machine does meanwhile.
     """
     where = torch.device(device)
-    asked = {Target.parse(text).property for text in TARGETS}
-    predictor = for_properties(load_predictor(device=device), asked)
+    predictor = asked_predictor(device)
     benches = [Bench(point, predictor, where) for point in points]
     times: list[list[float]] = [[] for _ in points]
     with Objective(predictor, benches[0].targets) as objective:

@@ -138,10 +138,7 @@ class Target:
         lowest, highest = self._ends(values)
         above = lowest > self.low if self.low_open else lowest >= self.low
         below = highest < self.high if self.high_open else highest <= self.high
-        finite = lowest.abs() < math.inf
-        if highest is not lowest:
-            finite &= highest.abs() < math.inf
-        return finite & above & below
+        return (lowest.abs() < math.inf) & (highest.abs() < math.inf) & above & below
 
     def loss(
         self, values: Float[Tensor, " systems"], *, inner: float = 0.0
@@ -243,7 +240,7 @@ def check_spreads(targets: Sequence[Target], properties: Collection[str]) -> Non
 
 def _nan_unless_finite(loss: Tensor, values: Tensor) -> Tensor:
     """Give a value that is not finite the loss NaN, also where a bound would be met at infinity."""
-    return loss + 0.0 * values
+    return loss + 0.0 * values  # 0 times infinity is NaN; of finite values this adds nothing
 
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf(?:inity)?|nan)\b"

@@ -60,3 +60,10 @@ def test_what_was_found_without_gradients_serves_with_them(doubled):
     x = torch.ones(3, requires_grad=True)
     (x * function(weight)).sum().backward()
     assert x.grad.tolist() == [2.0] * 3
+
+
+def test_weights_made_in_inference_mode(doubled):
+    function, _ = doubled
+    with torch.inference_mode():
+        weight = torch.ones(3)
+    assert function(weight).tolist() == [2.0] * 3

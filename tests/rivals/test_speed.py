@@ -3,6 +3,8 @@
 import json
 
 from benchmarks.paper.document import speed
+from benchmarks.speed import __main__ as speed_main
+from benchmarks.speed.__main__ import add_turns
 from benchmarks.speed.bars import bars
 from benchmarks.speed.measure import Point, in_turns, measure
 
@@ -26,8 +28,24 @@ def test_a_batch_is_measured_in_parts(tmp_path):
 
 
 def test_batches_take_turns():
-    one, four = in_turns((Point(1, 1), Point(4, 1)), "cpu", 1)
-    assert one > four > 0  # Python's share of a step is spread over more atoms
+    times = in_turns((Point(1, 1), Point(4, 1)), "cpu", 1)
+    assert len(times) == 2
+    assert min(times) > 0
+
+
+def test_turns_are_added_to_their_own_records(monkeypatch):
+    monkeypatch.setattr(speed_main, "in_turns", lambda points, *_: [float(p.atoms) for p in points])
+    records = [
+        {"n": n, "atoms": atoms, "one_core": one_core}
+        for n, atoms, one_core in (
+            (1, 135, False),
+            (1, 5000, True),
+            (32, 135, False),
+            (1, 5, False),
+        )
+    ]
+    add_turns(records, "cpu", 1)
+    assert [r.get("microseconds_in_turns") for r in records] == [135.0, None, None, None]
 
 
 def test_missed_bars_are_bold():

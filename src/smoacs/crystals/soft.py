@@ -80,9 +80,8 @@ class DesignSpace:
 
     @cached_property
     def directions(self) -> Float[Tensor, "systems 3 3"]:
-        """Lattice vectors of length 1 as rows, [B, 3, 3], where angles do not vary."""
-        angles = self.angle_bounds[:, 0]
-        return cell_from_parameters(torch.ones_like(angles), angles)
+        """Directions of the lattice vectors as rows, [B, 3, 3], if no angles vary."""
+        return _directions(self.angle_bounds[:, 0])
 
     @staticmethod
     def from_templates(
@@ -334,12 +333,11 @@ class SoftCrystals:
 
     def _with_species(self, probs: Tensor, radii: Tensor | None) -> Crystals:
         lengths, angles = self.cell_parameters()
+        directions = _directions(angles) if self.space.angles_vary else self.space.directions
         return Crystals(
             species_probs=probs,
             frac_coords=self.space.frac_coords + self.displacements,
-            cell=cell_from_parameters(lengths, angles)
-            if self.space.angles_vary
-            else self.space.directions * lengths.unsqueeze(2),
+            cell=directions * lengths.unsqueeze(2),
             system_idx=self.space.system_idx,
             ionic_radii=radii,
             site_roles=None if radii is None else self.space.roles,
@@ -358,14 +356,19 @@ def _ties(templates: Sequence[Template], device: torch.device | str) -> Tensor |
 
 def angle_factor(angles: Float[Tensor, "systems 3"]) -> Float[Tensor, " systems"]:
     """Square of the volume over abc, [B], of cells with the given angles (degrees, [B, 3])."""
-    cos = torch.sin(_short_of_right(angles))
+    return _factor_of_cosines(_cosines(angles))
+
+
+def _factor_of_cosines(cos: Tensor) -> Tensor:
+    """`angle_factor`, [B], from the angles' cosines, [B, 3]."""
     a, b, c = cos.unbind(1)
     return 1 - (cos * cos).sum(1) + 2 * a * b * c
 
 
-def _short_of_right(angles: Tensor) -> Tensor:
-    """What angles in degrees lack of 90°, radians: its sine is exactly 0 where the cosine is."""
-    return torch.deg2rad(90.0 - angles)
+def _cosines(angles: Tensor) -> Tensor:
+    """Cosines of angles in degrees; exactly 0 at 90°, with the cosine's slope."""
+    cos = torch.cos(torch.deg2rad(angles))
+    return torch.where(angles == 90.0, cos - cos.detach(), cos)  # noqa: PLR2004
 
 
 def cell_from_parameters(
@@ -377,12 +380,16 @@ def cell_from_parameters(
         lengths: a, b, c in Å, [B, 3].
         angles: α, β, γ in degrees, [B, 3], with a positive `angle_factor`.
     """
-    short = _short_of_right(angles)
-    ca, cb, cg = torch.sin(short).unbind(1)
-    sg = torch.cos(short[:, 2])
+    return _directions(angles) * lengths.unsqueeze(2)
+
+
+def _directions(angles: Tensor) -> Tensor:
+    """Lattice vectors of length 1 as rows, [B, 3, 3], as `cell_from_parameters` turns them."""
+    cos = _cosines(angles)
+    ca, cb, cg = cos.unbind(1)
+    sg = torch.sin(torch.deg2rad(angles[:, 2]))
     zero, one = torch.zeros_like(sg), torch.ones_like(sg)
     cy = (ca - cb * cg) / sg
-    cz = torch.sqrt(1 - cb * cb - cy * cy)
+    cz = torch.sqrt(_factor_of_cosines(cos)) / sg
     directions = torch.stack([one, zero, zero, cg, sg, zero, cb, cy, cz], 1)
-    cell: Tensor = directions.view(-1, 3, 3) * lengths.unsqueeze(2)
-    return cell
+    return directions.view(-1, 3, 3)

@@ -33,10 +33,15 @@ class Derived(Generic[_Result]):
 
     def __call__(self, *tensors: Tensor) -> _Result:
         """The function's result for these tensors, without a gradient."""
-        state = [(x.data_ptr(), x._version) for x in tensors]  # noqa: SLF001 - torch counts changes
+        state = [(x.data_ptr(), _version(x)) for x in tensors]
         known = self._known
         if known is None or known.state != state:
             with torch.inference_mode(mode=False), torch.no_grad():
                 result = self._function(*tensors)
             self._known = known = _Known([x.detach() for x in tensors], state, result)
         return known.result
+
+
+def _version(x: Tensor) -> int:
+    """How often a tensor was changed in place; one made in inference mode does not count."""
+    return 0 if x.is_inference() else x._version  # noqa: SLF001 - torch has no other name for it

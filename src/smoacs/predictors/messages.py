@@ -24,9 +24,8 @@ can take longer than the sums."""
 
 PAIRS_PER_BLOCK_GPU = 250_000
 
-
-Blocks = Sequence[tuple[Tensor, Tensor]]
-"""Atoms i, and atoms j, of the pairs of each block; all but the last of one size."""
+Blocks = tuple[Sequence[Tensor], Sequence[Tensor]]
+"""Atoms i of the pairs of each block, and atoms j; all blocks but the last are of one size."""
 
 
 def blocks_of(index: Tensor) -> Blocks:
@@ -34,7 +33,8 @@ def blocks_of(index: Tensor) -> Blocks:
     most = PAIRS_PER_BLOCK if index.device.type == "cpu" else PAIRS_PER_BLOCK_GPU
     n_pairs = index.shape[1]
     size = max(1, math.ceil(n_pairs / max(1, math.ceil(n_pairs / most))))
-    return list(zip(*(atoms.split(size) for atoms in index), strict=True))
+    i, j = index
+    return i.split(size), j.split(size)
 
 
 def side_by_side(*weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,6 +161,6 @@ def _by_blocks(
     blocks: Blocks, scalar: Tensor, moments: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """Atoms i and j of the pairs of each block, and their geometry."""
-    i, j = zip(*blocks, strict=True)
-    size = max(1, len(i[0]))
+    i, j = blocks
+    size = max(1, len(i[0]))  # without any pair there is one empty block
     return zip(i, j, scalar.split(size), moments.split(size, 1), strict=True)

@@ -125,7 +125,7 @@ class Geometry(nn.Module):
         self.register_buffer("m_centers", moment_centers)
         radii = torch.tensor(covalent_radii[1 : N_ELEMENTS + 1], dtype=torch.float32)
         self.register_buffer("covalent_radii", radii, persistent=False)
-        self._rows = Derived(_rows_of_gaussians)
+        self._gaussians = Derived(_centers_and_widths)
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> PairGeometry:
         """Compute the pair features of all crystals."""
@@ -135,7 +135,7 @@ class Geometry(nn.Module):
         envelope = torch.where(
             distance < self.cutoff, 0.5 * (torch.cos(distance * (math.pi / self.cutoff)) + 1), 0.0
         )
-        centers, widths = self._rows(self.centers, self.m_centers)
+        centers, widths = self._gaussians(self.centers, self.m_centers)
         gaussians = torch.exp(-0.5 * ((distance[:, None] - centers) / widths) ** 2)
         radial = gaussians * envelope[:, None]
         scalar, radial = radial.split([len(self.centers), len(self.m_centers)], dim=1)
@@ -164,10 +164,10 @@ class Geometry(nn.Module):
         return total.index_add(0, crystals.system_idx[i], energy) / crystals.counts
 
 
-def _rows_of_gaussians(*rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Centres and widths of Gaussians on rows of evenly spaced centres, side by side."""
-    widths = torch.cat([(row[1] - row[0]).expand(len(row)) for row in rows])
-    return torch.cat(rows), widths
+def _centers_and_widths(*centers: Tensor) -> tuple[Tensor, Tensor]:
+    """Of Gaussians around evenly spaced centres, Å, several rows [K]: each [sum of K]."""
+    widths = torch.cat([(row[1] - row[0]).expand(len(row)) for row in centers])
+    return torch.cat(centers), widths
 
 
 def _of_pairs(x: Tensor, pair: Tensor, n_pairs: int) -> Tensor:
@@ -194,7 +194,7 @@ class Interaction(nn.Module):
         self.update = MemberMLP(m, 2 * c + 3 * c1, s.hidden, c)
         self.c1 = c1
         self.normalise = s.normalise_messages
-        self._side_by_side = Derived(side_by_side)
+        self._filters = Derived(side_by_side)
         sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
         self.register_buffer("sign", sign[:, None, None], persistent=False)
 
@@ -214,7 +214,7 @@ class Interaction(nn.Module):
         weights = (self.filter.weight, self.filter1.weight, self.filter2.weight)
         many = geometry.index.shape[1] > FEW_PAIRS
         if many and not any(weight.requires_grad for weight in weights):
-            pairs, filters = (geometry.scalar, geometry.moments), self._side_by_side(*weights)
+            pairs, filters = (geometry.scalar, geometry.moments), self._filters(*weights)
             return frozen_messages((sent, sent1), pairs, geometry.blocks, filters, sign=self.sign)
         i, j = geometry.index
         m, n, _ = sent.shape
