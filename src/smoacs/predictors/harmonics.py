@@ -5,46 +5,48 @@ what they cost: all products of components come from one, all sums of them from 
 """
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 _XY, _YZ, _ZZ, _XZ, _XX_YY = range(5)
 
-_QUADRATIC = torch.zeros(2, 3, 3, 5)
+QUADRATIC = torch.zeros(2, 3, 3, 5)
 """Harmonics of degree 2, √3 xy, √3 yz, z² - (x² + y²) / 2, √3 xz, √3 (x² - y²) / 2, as sums of
 products of two components, [2, 3, 3, 5]: what comes without √3 and what with it, which so keeps all
 digits in any precision."""
 
-_QUADRATIC[0, (0, 1, 2), (0, 1, 2), _ZZ] = torch.tensor([-0.5, -0.5, 1.0])
-_QUADRATIC[1, (0, 1, 0), (1, 2, 2), (_XY, _YZ, _XZ)] = 1.0
-_QUADRATIC[1, (0, 1), (0, 1), _XX_YY] = torch.tensor([0.5, -0.5])
+QUADRATIC[0, (0, 1, 2), (0, 1, 2), _ZZ] = torch.tensor([-0.5, -0.5, 1.0])
+QUADRATIC[1, (0, 1, 0), (1, 2, 2), (_XY, _YZ, _XZ)] = 1.0
+QUADRATIC[1, (0, 1), (0, 1), _XX_YY] = torch.tensor([0.5, -0.5])
 
 
-def harmonics(unit: Tensor) -> Tensor:
-    """Of degree 1 and 2, of unit vectors [M, 3]: [M, 8]."""
+def harmonics(unit: Tensor, quadratic: Tensor) -> Tensor:
+    """Of degree 1 and 2, of unit vectors [M, 3]: [M, 8].
+
+    Args:
+        unit: Of length 1.
+        quadratic: `QUADRATIC`.
+    """
     products = unit.unsqueeze(2) * unit.unsqueeze(1)
-    factors = _factors(unit.dtype, unit.device)
-    return torch.cat([unit, products.flatten(1) @ factors], dim=1)
+    return torch.cat([unit, products.flatten(1) @ _factors(quadratic)], dim=1)
 
 
-def cubic_invariant(vectors: Tensor, others: Tensor) -> Tensor:
+def cubic_invariant(vectors: Tensor, others: Tensor, quadratic: Tensor) -> Tensor:
     """Harmonics of degree 2 of vectors, times moments of that degree, [M, N, c].
 
     Args:
         vectors: [M, 3, N, c].
         others: [M, 5, N, c].
+        quadratic: `QUADRATIC`.
     """
     products = vectors.unsqueeze(2) * vectors.unsqueeze(1)
-    factors = _factors(vectors.dtype, vectors.device).T.expand(len(vectors), -1, -1)
+    factors = _factors(quadratic).T.expand(len(vectors), -1, -1)
     of_degree_2 = torch.bmm(factors, products.flatten(1, 2).flatten(2))
     return (of_degree_2.view_as(others) * others).sum(1)
 
 
-@lru_cache
-def _factors(dtype: torch.dtype, device: torch.device) -> Tensor:
+def _factors(quadratic: Tensor) -> Tensor:
     """Of each product in each harmonic, [9, 5]."""
-    with torch.inference_mode(mode=False):
-        without, with_root = _QUADRATIC.to(device, dtype).flatten(1, 2).unbind()
-        return torch.add(without, with_root, alpha=math.sqrt(3.0))
+    without, with_root = quadratic.flatten(1, 2).unbind()
+    return torch.add(without, with_root, alpha=math.sqrt(3.0))

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.predictors.asinh import asinh
 from smoacs.predictors.derived import Derived
-from smoacs.predictors.harmonics import cubic_invariant, harmonics
+from smoacs.predictors.harmonics import QUADRATIC, cubic_invariant, harmonics
 from smoacs.predictors.layers import MemberLinear, MemberMLP
 from smoacs.predictors.messages import FEW_PAIRS, Blocks, blocks_of, frozen_messages, side_by_side
 from smoacs.predictors.readout import Composition, layer_summary
@@ -115,6 +115,7 @@ class Geometry(nn.Module):
     centers: Tensor
     m_centers: Tensor
     covalent_radii: Tensor
+    quadratic: Tensor
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -125,6 +126,7 @@ class Geometry(nn.Module):
         self.register_buffer("m_centers", moment_centers)
         radii = torch.tensor(covalent_radii[1 : N_ELEMENTS + 1], dtype=torch.float32)
         self.register_buffer("covalent_radii", radii, persistent=False)
+        self.register_buffer("quadratic", QUADRATIC, persistent=False)
         self._gaussians = Derived(_centers_and_widths)
 
     def forward(self, crystals: Crystals, neighbors: NeighborList) -> PairGeometry:
@@ -139,7 +141,7 @@ class Geometry(nn.Module):
         gaussians = torch.exp(-0.5 * ((distance[:, None] - centers) / widths) ** 2)
         radial = gaussians * envelope[:, None]
         scalar, radial = radial.split([len(self.centers), len(self.m_centers)], dim=1)
-        angular = harmonics(vectors / distance[:, None])
+        angular = harmonics(vectors / distance[:, None], self.quadratic)
         moments = (angular[:, :, None] * radial[:, None, :]).flatten(1)
         n_pairs = index.shape[1]
         return PairGeometry(
@@ -181,6 +183,7 @@ class Interaction(nn.Module):
     """One round of messages and the update of the atoms' features."""
 
     sign: Tensor
+    quadratic: Tensor
 
     def __init__(self, s: NetworkSettings) -> None:
         super().__init__()
@@ -197,6 +200,7 @@ class Interaction(nn.Module):
         self._filters = Derived(side_by_side)
         sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
         self.register_buffer("sign", sign[:, None, None], persistent=False)
+        self.register_buffer("quadratic", QUADRATIC, persistent=False)
 
     def forward(self, h: Tensor, geometry: PairGeometry) -> Tensor:
         """Update the atoms' features, [M, N, C]."""
@@ -244,7 +248,7 @@ class Interaction(nn.Module):
             torch.bmm(part.flatten(1, 2), mix.weight).view_as(part)
             for part, mix in ((a1, self.mix1), (a2, self.mix2))
         )
-        cubic = cubic_invariant(b1, a2)
+        cubic = cubic_invariant(b1, a2, self.quadratic)
         return (a1 * b1).sum(1), (a2 * b2).sum(1), cubic
 
 
