@@ -32,6 +32,9 @@ ATOMS_OF_STEP = 5000
 EQUAL = tuple(Point(round(ATOMS_OF_STEP / (5 * r**3)), r) for r in (1, 3, 4, 5, 6, 8, 10))
 """Batches of as many atoms in crystals of different sizes."""
 
+MORE_TURNS = 3
+"""Rounds of single crystals for each of the others: by nine, two runs differ by 5 %."""
+
 BARS = (Point(256, 1), Point(32, 3))
 QUICK = (Point(4, 1), Point(16, 1), Point(1, 2))
 
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps(records[-1]), flush=True)
         args.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     if not args.quick:
-        add_turns(records, args.device, args.rounds)
+        add_turns(records, args.device, MORE_TURNS * args.rounds)
         args.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     plot(records, args.out.with_suffix(".png"))
 
