@@ -33,7 +33,8 @@ EQUAL = tuple(Point(round(ATOMS_OF_STEP / (5 * r**3)), r) for r in (1, 3, 4, 5, 
 """Batches of as many atoms in crystals of different sizes."""
 
 MORE_TURNS = 3
-"""Rounds of single crystals for each of the others: by nine, two runs differ by 5 %."""
+"""Rounds of single crystals for each round of the others: their times scatter by several percent,
+which is as much as what they are to tell."""
 
 BARS = (Point(256, 1), Point(32, 3))
 QUICK = (Point(4, 1), Point(16, 1), Point(1, 2))
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument(
+        "--rounds", type=int, default=9, help="of each batch; single crystals in turns take thrice"
+    )
     parser.add_argument("--quick", action="store_true", help="three small batches")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
