@@ -211,7 +211,8 @@ def speed(file: Path, images: Path, link: str) -> str:
         "What one step of the search costs beside the predictor itself (forward and backward,\n"
         "ready neighbour lists, same chunks and threads), both in turns in one process, so that\n"
         "ratios hold on a busy machine, too. Single crystals from 135 atoms on take turns too,\n"
-        f"so that their times compare. {again} (`--device cuda` on a GPU).\n"
+        "so that their times compare, and in several processes, whose times differ by several\n"
+        f"percent: the table has the mean. {again} (`--device cuda` on a GPU).\n"
     )
     head = list(SPEED_COLUMNS.values())
     rows = []

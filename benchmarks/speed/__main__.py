@@ -10,18 +10,20 @@ several steps at a time, as in a search, which makes its optimiser once for all 
 measured in a process of its own, which tells its memory. A plot goes beside the file of results.
 
 Chunks of candidates share the cores, one large crystal has one core. How the time grows with the
-size of a crystal is therefore measured twice more: of single crystals that take turns in one
-process, and on one core in steps of about 5,000 atoms each.
+size of a crystal is therefore measured twice more: of single crystals that take turns, in several
+processes one after the other, and on one core in steps of about 5,000 atoms each.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from benchmarks.speed.bars import FLAT_FROM
+from benchmarks.speed.bars import FLAT_FROM, OF_PROCESS
 from benchmarks.speed.measure import Point, Record, in_turns, keep_to_one_core, measure
 from benchmarks.speed.plot import plot
 
@@ -32,28 +34,35 @@ ATOMS_OF_STEP = 5000
 EQUAL = tuple(Point(round(ATOMS_OF_STEP / (5 * r**3)), r) for r in (1, 3, 4, 5, 6, 8, 10))
 """Batches of as many atoms in crystals of different sizes."""
 
-MORE_TURNS = 3
-"""Rounds of single crystals for each round of the others: their times scatter by several percent,
-which is as much as what they are to tell."""
+PROCESSES = 5
+"""In which single crystals take turns. From one process to the next, and as other programs need the
+caches, their times differ by several percent, which is as much as what they are to tell."""
 
 BARS = (Point(256, 1), Point(32, 3))
 QUICK = (Point(4, 1), Point(16, 1), Point(1, 2))
 
+_Result = TypeVar("_Result")
 
-def measured_apart(point: Point, device: str, rounds: int, *, one_core: bool = False) -> Record:
-    """Measure in a new process, whose memory is that of this batch only."""
+
+def in_new_process(call: Callable[..., _Result], *args: object, one_core: bool = False) -> _Result:
+    """The result of a call in a process of its own, on the first of its cores only if asked."""
     keep = keep_to_one_core if one_core else None
     with multiprocessing.get_context("spawn").Pool(1, initializer=keep) as pool:
-        return pool.apply(measure, (point, device, rounds)) | {"one_core": one_core}
+        return pool.apply(call, args)
 
 
 def add_turns(records: Sequence[Record], device: str, rounds: int) -> None:
-    """Measure large single crystals in turns, and add that to what was measured of each apart."""
-    for point, time in zip(LARGE, in_turns(LARGE, device, rounds), strict=True):
+    """Measure large single crystals in turns, and add that to what was measured of each apart.
+
+    A record gets what each process found, and the mean of that.
+    """
+    runs = [in_new_process(in_turns, LARGE, device, rounds) for _ in range(PROCESSES)]
+    for point, times in zip(LARGE, zip(*runs, strict=True), strict=True):
         for record in records:
             same = (record["n"], record["atoms"]) == (point.n, point.atoms)
             if same and not record["one_core"]:
-                record["microseconds_in_turns"] = time
+                record["microseconds_in_turns"] = round(statistics.mean(times), 2)
+                record |= {f"{OF_PROCESS}{k}": time for k, time in enumerate(times, 1)}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,9 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--device", default="cpu")
-    parser.add_argument(
-        "--rounds", type=int, default=9, help="of each batch; single crystals in turns take thrice"
-    )
+    parser.add_argument("--rounds", type=int, default=9, help="of each batch, in each process")
     parser.add_argument("--quick", action="store_true", help="three small batches")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(arguments)
@@ -75,11 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         *((point, False) for point in points),
         *((point, True) for point in (EQUAL if pinned else ())),
     ):
-        records.append(measured_apart(point, args.device, args.rounds, one_core=one_core))
+        call = (measure, point, args.device, args.rounds)
+        records.append(in_new_process(*call, one_core=one_core) | {"one_core": one_core})
         print(json.dumps(records[-1]), flush=True)
         args.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     if not args.quick:
-        add_turns(records, args.device, MORE_TURNS * args.rounds)
+        add_turns(records, args.device, args.rounds)
         args.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
     plot(records, args.out.with_suffix(".png"))
 

@@ -1,6 +1,6 @@
 """What the measurements say of what is asked: overhead, time per atom, memory."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from benchmarks.speed.measure import Record
 
@@ -10,6 +10,9 @@ OVERHEADS = {(256, 5): 0.15, (32, 135): 0.10}
 FLAT_FROM = 135
 FLAT = 0.20
 """Most change of the time per atom from so many atoms on."""
+
+OF_PROCESS = "microseconds_in_turns_"
+"""And its number: what crystals that take turns took in one of several processes."""
 
 LARGER = (1080, 135, 1.3)
 """6×6×6, 3×3×3, and how many times the time per atom may grow."""
@@ -39,6 +42,7 @@ def _overheads(records: Sequence[Record]) -> list[tuple[str, float, float]]:
 
 
 def _sizes(records: Sequence[Record]) -> list[tuple[str, float, float]]:
+    """How the time per atom of single crystals changes with their size."""
     single = {int(r["atoms"]): r for r in records if r["n"] == 1 and int(r["atoms"]) >= FLAT_FROM}
     if len(single) < 2:
         return []
@@ -47,19 +51,29 @@ def _sizes(records: Sequence[Record]) -> list[tuple[str, float, float]]:
         for atoms, record in single.items()
     }
     largest = max(single)
-    told = [
-        (
-            f"change of the time per atom and step from {min(single)} to {largest:,} atoms, %",
-            100 * (max(times.values()) / min(times.values()) - 1),
-            100 * FLAT,
-        )
-    ]
+    words = f"change of the time per atom and step from {min(single)} to {largest:,} atoms, %"
+    told = [(words + _scatter(single.values()), _change(times.values()), 100 * FLAT)]
     large, small, most = LARGER
     if {large, small} <= set(times):
         told.append(
             (f"time per atom of {large:,} over {small} atoms", times[large] / times[small], most)
         )
     return told
+
+
+def _change(times: Collection[float]) -> float:
+    """By how much the longest is above the shortest, %."""
+    return 100 * (max(times) / min(times) - 1)
+
+
+def _scatter(records: Collection[Record]) -> str:
+    """What each process by itself would have told, in words; nothing if there was but one."""
+    names = [name for name in next(iter(records)) if name.startswith(OF_PROCESS)]
+    changes = [_change([float(record[name]) for record in records]) for name in names]
+    if len(changes) < 2:
+        return ""
+    low, high = min(changes), max(changes)
+    return f" (mean of {len(changes)} processes, {low:.3g} to {high:.3g} in each)"
 
 
 def _equal_steps(records: Sequence[Record]) -> list[tuple[str, float, float]]:
@@ -70,10 +84,8 @@ def _equal_steps(records: Sequence[Record]) -> list[tuple[str, float, float]]:
     times = [float(record["microseconds_per_atom"]) for record in equal]
     few, many = (pick(equal, key=lambda r: int(r["atoms"])) for pick in (min, max))
     words = " to ".join(f"{r['n']} × {r['atoms']:,}" for r in (few, many))
-    change = 100 * (max(times) / min(times) - 1)
-    return [
-        (f"change of the time per atom in equal steps on one core, {words}, %", change, 100 * FLAT)
-    ]
+    told = f"change of the time per atom in equal steps on one core, {words}, %"
+    return [(told, _change(times), 100 * FLAT)]
 
 
 def _line(device: str, words: str, value: float, most: float) -> str:

@@ -34,7 +34,13 @@ def test_batches_take_turns():
 
 
 def test_turns_are_added_to_their_own_records(monkeypatch):
-    monkeypatch.setattr(speed_main, "in_turns", lambda points, *_: [float(p.atoms) for p in points])
+    factors = iter((1.0, 1.0, 1.0, 1.0, 2.0))
+
+    def in_process(_call, points, *_):
+        factor = next(factors)
+        return [factor * p.atoms for p in points]
+
+    monkeypatch.setattr(speed_main, "in_new_process", in_process)
     records = [
         {"n": n, "atoms": atoms, "one_core": one_core}
         for n, atoms, one_core in (
@@ -45,7 +51,21 @@ def test_turns_are_added_to_their_own_records(monkeypatch):
         )
     ]
     add_turns(records, "cpu", 1)
-    assert [r.get("microseconds_in_turns") for r in records] == [135.0, None, None, None]
+    assert [r.get("microseconds_in_turns") for r in records] == [162.0, None, None, None]
+    assert [records[0][f"microseconds_in_turns_{k}"] for k in (1, 5)] == [135.0, 270.0]
+
+
+def test_scatter_between_processes_is_told():
+    base = {"device": "cpu", "overhead": 0.1, "n": 1, "microseconds_per_atom": 100.0}
+    small = {"microseconds_in_turns_1": 110.0, "microseconds_in_turns_2": 130.0}
+    large = {"microseconds_in_turns_1": 100.0, "microseconds_in_turns_2": 100.0}
+    records = [
+        {**base, "atoms": 135, "microseconds_in_turns": 120.0, **small},
+        {**base, "atoms": 320, "microseconds_in_turns": 100.0, **large},
+    ]
+    flat = bars(records)[0]
+    assert "135 to 320 atoms, % (mean of 2 processes, 10 to 30 in each): 20 (at most 20)" in flat
+    assert "missed" not in flat
 
 
 def test_missed_bars_are_bold():
