@@ -45,7 +45,13 @@ _Result = TypeVar("_Result")
 
 
 def in_new_process(call: Callable[..., _Result], *args: object, one_core: bool = False) -> _Result:
-    """The result of a call in a process of its own, on the first of its cores only if asked."""
+    """The result of a call in a process of its own, whose memory is that of the call only.
+
+    Args:
+        call: A function of a module.
+        args: Of the call.
+        one_core: Whether the process keeps to the first of its cores.
+    """
     keep = keep_to_one_core if one_core else None
     with multiprocessing.get_context("spawn").Pool(1, initializer=keep) as pool:
         return pool.apply(call, args)

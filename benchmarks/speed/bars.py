@@ -12,7 +12,7 @@ FLAT = 0.20
 """Most change of the time per atom from so many atoms on."""
 
 OF_PROCESS = "microseconds_in_turns_"
-"""And its number: what crystals that take turns took in one of several processes."""
+"""And a process's number: µs per atom and step of crystals that took turns in that process."""
 
 LARGER = (1080, 135, 1.3)
 """6×6×6, 3×3×3, and how many times the time per atom may grow."""

@@ -36,7 +36,7 @@ optimiser once for all steps."""
 
 STEPS_TO_SETTLE = 2
 """Not counted at the start of a turn. In the first or second step after a crystal of 5,000 atoms
-the C library gives its memory back to the system: 12 to 16 ms that are not of the next crystal."""
+the C library gives its memory back to the system: up to 16 ms that are not of the next crystal."""
 
 
 @dataclass(frozen=True)
