@@ -136,9 +136,12 @@ class Target:
         An extreme is met by every finite value; a value that is not finite meets nothing.
         """
         lowest, highest = self._ends(values)
-        above = lowest > self.low if self.low_open else lowest >= self.low
-        below = highest < self.high if self.high_open else highest <= self.high
-        return (lowest.abs() < math.inf) & (highest.abs() < math.inf) & above & below
+        # Open where there is no bound, both ends keep out what is not finite.
+        low_open = self.low_open or math.isinf(self.low)
+        high_open = self.high_open or math.isinf(self.high)
+        above = lowest > self.low if low_open else lowest >= self.low
+        below = highest < self.high if high_open else highest <= self.high
+        return above & below
 
     def loss(
         self, values: Float[Tensor, " systems"], *, inner: float = 0.0
@@ -167,9 +170,10 @@ class Target:
             two_sided = math.isfinite(self.low) and math.isfinite(self.high)
             half = (self.high - self.low) / 2 if two_sided else _ONE_SIDED_HALF_WIDTH * scale
             low, high = self.low + inner * half, self.high - inner * half
-            short, over = torch.relu(low - lowest), torch.relu(highest - high)
-            # Only values that may be off can be on both sides; the sum has the simpler gradient.
-            distance = short + over if lowest is highest else torch.maximum(short, over)
+            if lowest is highest:
+                distance = (values - values.clamp(low, high)).abs()
+            else:  # values that may be off can be on both sides
+                distance = torch.maximum(torch.relu(low - lowest), torch.relu(highest - high))
         return _nan_unless_finite(self.weight / scale * distance, values)
 
     def paper_loss(self, values: Float[Tensor, " systems"]) -> Float[Tensor, " systems"]:
@@ -240,7 +244,8 @@ def check_spreads(targets: Sequence[Target], properties: Collection[str]) -> Non
 
 def _nan_unless_finite(loss: Tensor, values: Tensor) -> Tensor:
     """Give a value that is not finite the loss NaN, also where a bound would be met at infinity."""
-    return loss + 0.0 * values  # 0 times infinity is NaN; of finite values this adds nothing
+    # 0 times infinity is NaN; of finite values this adds nothing.
+    return torch.add(loss, values, alpha=0.0)
 
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf(?:inity)?|nan)\b"
