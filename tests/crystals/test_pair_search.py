@@ -1,4 +1,4 @@
-"""Both ways of finding pairs, against each other and against ASE, in any cell."""
+"""All ways of finding pairs, against each other and against ASE, in any cell."""
 
 import numpy as np
 import pytest
@@ -42,6 +42,7 @@ def by(limits, crystals, reach):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair_search, "SMALL_ATOMS", limits[0])
         patch.setattr(pair_search, "SMALL_IMAGES", limits[1])
+        patch.setattr(pair_search, "WIDE_ATOMS", limits[2])
         return close_pairs(crystals, reach)
 
 
@@ -55,8 +56,20 @@ def as_set(edges):
     return directed
 
 
-ALL_AT_ONCE = (10**6, 10**6)
-CELL_LISTS = (0, 0)
+ALL_AT_ONCE = (10**6, 10**6, 0)
+NEAREST_IMAGES = (0, 0, 10**6)
+CELL_LISTS = (0, 0, 0)
+
+
+def of_ase(crystals, reach):
+    atoms = Atoms(
+        numbers=[1] * crystals.n_atoms,
+        cell=crystals.cell[0].numpy(),
+        scaled_positions=crystals.frac_coords.numpy(),
+        pbc=True,
+    )
+    i, j, shifts = ase_neighbor_list("ijS", atoms, reach)
+    return set(zip(i.tolist(), j.tolist(), *shifts.T.tolist(), strict=True))
 
 
 @settings(max_examples=50)
@@ -69,21 +82,39 @@ def test_both_ways_find_the_pairs_of_ase(seed, n_atoms, reach, flatness):
     volume, heights = volumes_and_heights(crystals.cell)
     assume(float(heights.min()) > 0.3)
     assume(float(volume) > 0.5)
-    atoms = Atoms(
-        numbers=[1] * n_atoms,
-        cell=crystals.cell[0].numpy(),
-        scaled_positions=crystals.frac_coords.numpy(),
-        pbc=True,
-    )
-    i, j, shifts = ase_neighbor_list("ijS", atoms, reach)
-    expected = set(zip(i.tolist(), j.tolist(), *shifts.T.tolist(), strict=True))
+    expected = of_ase(crystals, reach)
     assert as_set(by(ALL_AT_ONCE, crystals, reach)) == expected
     assert as_set(by(CELL_LISTS, crystals, reach)) == expected
+
+
+@settings(max_examples=50)
+@given(
+    seed=SEEDS, n_atoms=st.integers(1, 40), share=st.floats(0.1, 0.49), flatness=st.floats(0.05, 1)
+)
+@example(seed=5, n_atoms=40, share=0.49, flatness=0.5)
+def test_wide_cells_have_the_pairs_of_ase_by_nearest_images(seed, n_atoms, share, flatness):
+    crystals = any_crystal(seed, n_atoms, flatness)
+    reach = share * float(volumes_and_heights(crystals.cell)[1].min())
+    assume(reach > 0.05)
+    calls = []
+
+    def counted(*args):
+        calls.append(args)
+        return pair_search._pairs_of_nearest_images(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(pair_search._ONE_BY_ONE, pair_search._Way.NEAREST_IMAGES, counted)
+        found = by(NEAREST_IMAGES, crystals, reach)
+    assert len(calls) == 1
+    assert as_set(found) == of_ase(crystals, reach)
+    for one, other in zip(found, by(CELL_LISTS, crystals, reach), strict=True):
+        assert torch.equal(one, other)
 
 
 @settings(max_examples=20)
 @given(seed=SEEDS, sizes=st.lists(st.integers(1, 30), min_size=1, max_size=6))
 @example(seed=0, sizes=[1, 25, 3])
+@example(seed=0, sizes=[1, 60, 3, 60])
 def test_a_mixed_batch_is_its_crystals_one_by_one(seed, sizes):
     crystals = Crystals.from_structures(random_structures(seed, sizes))
     expected, first = set(), 0
