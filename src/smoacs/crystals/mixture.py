@@ -6,10 +6,10 @@ and the gradient works a block's softmax out again.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 NUMBERS_PER_BLOCK = 100_000
 """So many numbers of a block fit the caches of a CPU."""
@@ -46,7 +46,10 @@ class _Mixture(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, scores: Tensor, weights: Tensor, fixed: tuple[Tensor, Tensor | None]
+        ctx: Any,  # noqa: ANN401 - torch: typed in part
+        scores: Tensor,
+        weights: Tensor,
+        fixed: tuple[Tensor, Tensor | None],
     ) -> tuple[Tensor, Tensor | None]:
         """Mix the softmaxes; `fixed` are what is allowed, and the radii."""
         allowed, radii = fixed
@@ -57,19 +60,24 @@ class _Mixture(torch.autograd.Function):
             v = weights[sites].unsqueeze(2)
             mixed.append((v * q).sum(1))
             if radii is not None:
-                expected.append((v.squeeze(2) * q.mul_(radii[sites]).sum(2)).sum(1))
+                expected.append((v.squeeze(2) * (q * radii[sites]).sum(2)).sum(1))
+        ctx.only_block = q if len(mixed) == 1 else None
         return _whole(mixed), None if radii is None else _whole(expected)
 
     @staticmethod
     def backward(
-        ctx: BackwardCFunction, grad: Tensor, grad_radius: Tensor | None
+        ctx: Any,  # noqa: ANN401
+        grad: Tensor,
+        grad_radius: Tensor | None,
     ) -> tuple[Tensor | None, ...]:
         """Gradients of the scores and of the weights."""
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
         scores, weights, allowed, *radii = tensors
         of_scores, of_weights = [], []
+        # What was kept is no function of the scores for a second derivative.
+        known = None if torch.is_grad_enabled() else ctx.only_block
         for sites in _blocks(allowed):
-            q = _softmaxes(scores[sites], allowed[sites])
+            q = _softmaxes(scores[sites], allowed[sites]) if known is None else known
             of_mean = grad[sites].unsqueeze(1)
             if radii and grad_radius is not None:
                 of_mean = torch.addcmul(of_mean, radii[0][sites], grad_radius[sites, None, None])
