@@ -4,9 +4,10 @@ import math
 
 import torch
 
-from smoacs.predictors.harmonics import QUADRATIC, cubic_invariant, harmonics
+from smoacs.predictors.harmonics import QUADRATIC, cubic_invariant, harmonics, quadratic_factors
 
 R3 = math.sqrt(3.0)
+FACTORS = quadratic_factors(QUADRATIC.double())
 GENERATOR = torch.Generator().manual_seed(0)
 
 
@@ -33,11 +34,11 @@ def test_harmonics():
     unit = vectors / vectors.norm(dim=1, keepdim=True)
     x, y, z = unit.unbind(1)
     expected = torch.stack([x, y, z, *of_degree_2(x, y, z)], dim=1)
-    assert_same(harmonics(unit, QUADRATIC.double()), expected, [vectors])
+    assert_same(harmonics(unit, FACTORS), expected, [vectors])
 
 
 def test_cubic_invariant():
     vectors, others = random(2, 3, 4, 6), random(2, 5, 4, 6)
     expected = (torch.stack(of_degree_2(*vectors.unbind(1)), dim=1) * others).sum(1)
-    found = cubic_invariant(vectors, others, QUADRATIC.double())
+    found = cubic_invariant(vectors, others, FACTORS)
     assert_same(found, expected, [vectors, others])

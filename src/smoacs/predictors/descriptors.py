@@ -51,7 +51,7 @@ def mean_radii(crystals: Crystals) -> tuple[Tensor, Tensor, Tensor]:
     place = 4 * crystals.system_idx + crystals.site_roles + 1
     counts = torch.bincount(place, minlength=4 * crystals.n_systems)
     zeros = crystals.ionic_radii.new_zeros(len(counts))
-    means = zeros.index_add(0, place, crystals.ionic_radii) / counts
+    means = zeros.index_add_(0, place, crystals.ionic_radii) / counts
     _, a, b, x = means.view(-1, 4).unbind(1)
     return a, b, x
 
@@ -74,7 +74,7 @@ class Density:
         del neighbors
         volume = crystals.volume
         mass = crystals.species_probs @ self._masses.to(crystals.species_probs)
-        total = torch.zeros_like(volume).index_add(0, crystals.system_idx, mass)
+        total = torch.zeros_like(volume).index_add_(0, crystals.system_idx, mass)
         return {
             "density": GRAMS_PER_CM3 * total / volume,
             "volume_per_atom": volume / crystals.counts,

@@ -21,32 +21,32 @@ QUADRATIC[1, (0, 1, 0), (1, 2, 2), (_XY, _YZ, _XZ)] = 1.0
 QUADRATIC[1, (0, 1), (0, 1), _XX_YY] = torch.tensor([0.5, -0.5])
 
 
-def harmonics(unit: Tensor, quadratic: Tensor) -> Tensor:
+def quadratic_factors(quadratic: Tensor) -> Tensor:
+    """Of each product of two components in each harmonic of degree 2, [9, 5], from `QUADRATIC`."""
+    without, with_root = quadratic.flatten(1, 2).unbind()
+    return torch.add(without, with_root, alpha=math.sqrt(3.0))
+
+
+def harmonics(unit: Tensor, factors: Tensor) -> Tensor:
     """Of degree 1 and 2, of unit vectors [M, 3]: [M, 8].
 
     Args:
         unit: Of length 1.
-        quadratic: `QUADRATIC`.
+        factors: See `quadratic_factors`.
     """
     products = unit.unsqueeze(2) * unit.unsqueeze(1)
-    return torch.cat([unit, products.flatten(1) @ _factors(quadratic)], dim=1)
+    return torch.cat([unit, products.flatten(1) @ factors], dim=1)
 
 
-def cubic_invariant(vectors: Tensor, others: Tensor, quadratic: Tensor) -> Tensor:
+def cubic_invariant(vectors: Tensor, others: Tensor, factors: Tensor) -> Tensor:
     """Harmonics of degree 2 of vectors, times moments of that degree, [M, N, c].
 
     Args:
         vectors: [M, 3, N, c].
         others: [M, 5, N, c].
-        quadratic: `QUADRATIC`.
+        factors: See `quadratic_factors`.
     """
     products = vectors.unsqueeze(2) * vectors.unsqueeze(1)
-    factors = _factors(quadratic).T.expand(len(vectors), -1, -1)
-    of_degree_2 = torch.bmm(factors, products.flatten(1, 2).flatten(2))
+    of_each = factors.T.expand(len(vectors), -1, -1)
+    of_degree_2 = torch.bmm(of_each, products.view(len(vectors), 9, -1))
     return (of_degree_2.view_as(others) * others).sum(1)
-
-
-def _factors(quadratic: Tensor) -> Tensor:
-    """Of each product in each harmonic, [9, 5]."""
-    without, with_root = quadratic.flatten(1, 2).unbind()
-    return torch.add(without, with_root, alpha=math.sqrt(3.0))

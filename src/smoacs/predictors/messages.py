@@ -51,19 +51,19 @@ def side_by_side(*weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def frozen_messages(
-    sent: tuple[Tensor, Tensor],
+    sent: Tensor,
     pairs: tuple[Tensor, Tensor],
     blocks: Blocks,
     filters: tuple[Tensor, Tensor],
     *,
     sign: Tensor,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Sum the messages that each atom gets along its pairs.
 
     Differentiable, twice, in what is sent and in the geometry, but not in the filters.
 
     Args:
-        sent: What each atom sends for degree 0, [M, N, C], and for degrees 1 and 2, [M, N, c].
+        sent: What each atom sends for degree 0 and, after that, for degrees 1 and 2, [M, N, C + c].
         pairs: Radial functions of each pair, [P, K], and the same times each of the eight
             harmonics, [8, P, k].
         blocks: Of the pairs; see `blocks_of`.
@@ -71,18 +71,12 @@ def frozen_messages(
         sign: Of each harmonic seen from the other atom, [8, 1, 1].
 
     Returns:
-        Sums of degree 0, [M, N, C], and for each harmonic, [M, 8, N, c].
+        Sums of degree 0, [M, N, C], 1, [M, 3, N, c], and 2, [M, 5, N, c].
     """
-    total: Tensor
-    total1: Tensor
-    total, total1 = _Messages.apply(  # type: ignore[no-untyped-call]  # torch: typed in part
-        *(_members_last(x) for x in sent), *pairs, *filters, sign, blocks
+    sums: tuple[Tensor, Tensor, Tensor] = _Messages.apply(  # type: ignore[no-untyped-call]  # torch: typed in part
+        sent, *pairs, *filters, sign, blocks
     )
-    members = len(sent[0])
-    return (
-        total.unflatten(1, (members, -1)).transpose(0, 1),
-        total1.unflatten(2, (members, -1)).permute(2, 1, 0, 3),
-    )
+    return sums
 
 
 def _members_last(x: Tensor) -> Tensor:
@@ -90,16 +84,24 @@ def _members_last(x: Tensor) -> Tensor:
     return x.transpose(0, 1).flatten(1)
 
 
+def _members_first(x: Tensor, members: int) -> Tensor:
+    """[n, M c] -> [M, n, c]."""
+    found: Tensor = x.unflatten(1, (members, -1)).transpose(0, 1)
+    return found
+
+
 class _Messages(torch.autograd.Function):
-    """The sums, [N, M C] and [N, 8, M c], and their gradient; all members side by side."""
+    """The sums and their gradient; inside, all members side by side."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - torch: typed in part
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ANN401 - torch: typed in part
         """Sum the messages."""
         *tensors, blocks = inputs
         ctx.blocks = blocks
         ctx.save_for_backward(*tensors)
-        sent, sent1, scalar, moments, weight, weight1, sign = tensors
+        both, scalar, moments, weight, weight1, sign = tensors
+        members = len(both)
+        sent, sent1 = _by_degree(both, weight)
         total = torch.zeros_like(sent)
         at_i, at_j = sent1.new_zeros(2, len(sent1), len(sign), sent1.shape[1])
         sent1 = sent1.unsqueeze(1)
@@ -110,14 +112,18 @@ class _Messages(torch.autograd.Function):
             w = _by_pair(torch.bmm(moments_of_pairs, weight1))
             at_i.index_add_(0, i, sent1.index_select(0, j) * w)
             at_j.index_add_(0, j, w.mul_(sent1.index_select(0, i)))
-        return total, at_i.add_(at_j * sign.squeeze(2))
+        total1 = at_i.add_(at_j * sign.squeeze(2)).unflatten(2, (members, -1)).permute(2, 1, 0, 3)
+        of_degree_1, of_degree_2 = total1[:, :3].contiguous(), total1[:, 3:].contiguous()
+        return _members_first(total, members), of_degree_1, of_degree_2
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, grad1: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, grad: Tensor, *grads: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         """Gradients of what is sent and of the geometry."""
         tensors: tuple[Tensor, ...] = ctx.saved_tensors
-        sent, sent1, scalar, moments, weight, weight1, sign = tensors
-        grad1 = grad1.contiguous()
+        both, scalar, moments, weight, weight1, sign = tensors
+        sent, sent1 = _by_degree(both, weight)
+        grad = _members_last(grad)
+        grad1 = torch.cat([x.permute(2, 1, 0, 3) for x in grads], dim=1).flatten(2)
         turned = grad1 * sign.squeeze(2)
         of_sent, of_sent1 = torch.zeros_like(sent), torch.zeros_like(sent1)
         sent1 = sent1.unsqueeze(1)
@@ -138,8 +144,15 @@ class _Messages(torch.autograd.Function):
             of_w = _plus_product(of_w, at, by)
             of_moments.append(torch.bmm(of_w.transpose(0, 1), weight1.mT))
             of_sent1.index_add_(0, i, _times(at, w).sum(1))
+        of_both = torch.cat([_members_first(x, len(both)) for x in (of_sent, of_sent1)], dim=2)
         of_geometry = torch.cat(of_scalar), torch.cat(of_moments, dim=1)
-        return of_sent, of_sent1, *of_geometry, None, None, None, None
+        return of_both, *of_geometry, None, None, None, None
+
+
+def _by_degree(sent: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """What is sent for degree 0, [N, M C], and for degrees 1 and 2, [N, M c]."""
+    of_degree_0 = weight.shape[1] // len(sent)
+    return _members_last(sent[:, :, :of_degree_0]), _members_last(sent[:, :, of_degree_0:])
 
 
 def _plus_product(total: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.predictors.asinh import asinh
 from smoacs.predictors.derived import Derived
-from smoacs.predictors.harmonics import QUADRATIC, cubic_invariant, harmonics
+from smoacs.predictors.harmonics import QUADRATIC, cubic_invariant, harmonics, quadratic_factors
 from smoacs.predictors.layers import MemberLinear, MemberMLP
 from smoacs.predictors.messages import FEW_PAIRS, Blocks, blocks_of, frozen_messages, side_by_side
 from smoacs.predictors.readout import Composition, layer_summary
@@ -96,12 +96,14 @@ class PairGeometry:
         moments: Degrees 1 (three components) and 2 (five), component first so that products with
             channels run over contiguous memory, [8, P, K1].
         repulsion: Energy of overlapping atoms, eV per atom of each crystal, [B].
+        factors: See `quadratic_factors`.
     """
 
     index: Tensor
     scalar: Tensor
     moments: Tensor
     repulsion: Tensor
+    factors: Tensor
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -133,25 +135,22 @@ class Geometry(nn.Module):
         """Compute the pair features of all crystals."""
         index, pair = neighbors.pairs
         vectors = neighbors.vectors(crystals)
-        distance = torch.sqrt((vectors * vectors).sum(1) + 1e-12)
+        distance = torch.sqrt((vectors * vectors).sum(1, keepdim=True) + 1e-12)
         envelope = torch.where(
             distance < self.cutoff, 0.5 * (torch.cos(distance * (math.pi / self.cutoff)) + 1), 0.0
         )
         centers, widths = self._gaussians(self.centers, self.m_centers)
-        gaussians = torch.exp(-0.5 * ((distance[:, None] - centers) / widths) ** 2)
-        radial = gaussians * envelope[:, None]
+        radial = torch.exp(-0.5 * ((distance - centers) / widths) ** 2) * envelope
         scalar, radial = radial.split([len(self.centers), len(self.m_centers)], dim=1)
-        angular = harmonics(vectors / distance[:, None], self.quadratic)
-        moments = (angular[:, :, None] * radial[:, None, :]).flatten(1)
+        factors = quadratic_factors(self.quadratic)
+        moments = harmonics(vectors / distance, factors).unsqueeze(2) * radial.unsqueeze(1)
         n_pairs = index.shape[1]
         return PairGeometry(
             index=index,
             scalar=_of_pairs(scalar, pair, n_pairs),
-            moments=_of_pairs(moments, pair, n_pairs)
-            .unflatten(1, (8, -1))
-            .transpose(0, 1)
-            .contiguous(),
-            repulsion=self._repulsion(crystals, neighbors, distance),
+            moments=_of_pairs(moments, pair, n_pairs).transpose(0, 1).contiguous(),
+            repulsion=self._repulsion(crystals, neighbors, distance.squeeze(1)),
+            factors=factors,
         )
 
     def _repulsion(self, crystals: Crystals, neighbors: NeighborList, distance: Tensor) -> Tensor:
@@ -163,7 +162,7 @@ class Geometry(nn.Module):
         if total.device.type == "cpu" and not (ratio < self.wall.onset).any():
             return total
         energy = self.wall.strength * torch.relu(self.wall.onset - ratio) ** 2
-        return total.index_add(0, crystals.system_idx[i], energy) / crystals.counts
+        return total.index_add_(0, crystals.system_idx[i], energy) / crystals.counts
 
 
 def _centers_and_widths(*centers: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,17 +172,16 @@ def _centers_and_widths(*centers: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _of_pairs(x: Tensor, pair: Tensor, n_pairs: int) -> Tensor:
-    """Sums over the edges, [M, K], of each pair, [P, K]."""
+    """Sums over the edges, [M, ...], of each pair, [P, ...]."""
     if len(pair) == n_pairs:  # in a large cell, every edge joins a pair of its own
         return x
-    return x.new_zeros(n_pairs, x.shape[1]).index_add(0, pair, x)
+    return x.new_zeros(n_pairs, *x.shape[1:]).index_add_(0, pair, x)
 
 
 class Interaction(nn.Module):
     """One round of messages and the update of the atoms' features."""
 
     sign: Tensor
-    quadratic: Tensor
 
     def __init__(self, s: NetworkSettings) -> None:
         super().__init__()
@@ -200,31 +198,31 @@ class Interaction(nn.Module):
         self._filters = Derived(side_by_side)
         sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
         self.register_buffer("sign", sign[:, None, None], persistent=False)
-        self.register_buffer("quadratic", QUADRATIC, persistent=False)
 
     def forward(self, h: Tensor, geometry: PairGeometry) -> Tensor:
         """Update the atoms' features, [M, N, C]."""
-        c = h.shape[2]
-        sent, sent1 = self.send(self.normalised(h)).split([c, self.c1], dim=2)
-        a0, a = self._messages(sent, sent1, geometry)
-        x = torch.cat([h, asinh(torch.cat([a0, *self._invariants(a)], dim=2))], dim=2)
+        a0, a1, a2 = self._messages(self.send(self.normalised(h)), geometry)
+        invariants = self._invariants(a1, a2, geometry.factors)
+        x = torch.cat([h, asinh(torch.cat([a0, *invariants], dim=2))], dim=2)
         out: Tensor = h + self.update(F.layer_norm(x, x.shape[-1:]))
         return out
 
-    def _messages(
-        self, sent: Tensor, sent1: Tensor, geometry: PairGeometry
-    ) -> tuple[Tensor, Tensor]:
-        """Sums over neighbours of what they send, [M, N, C] and [M, 8, N, c1]."""
+    def _messages(self, sent: Tensor, geometry: PairGeometry) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums over neighbours of what they send, [M, N, C + c1], by degree.
+
+        These are [M, N, C], [M, 3, N, c1] and [M, 5, N, c1].
+        """
         weights = (self.filter.weight, self.filter1.weight, self.filter2.weight)
         many = geometry.index.shape[1] > FEW_PAIRS
         if many and not any(weight.requires_grad for weight in weights):
             pairs, filters = (geometry.scalar, geometry.moments), self._filters(*weights)
-            return frozen_messages((sent, sent1), pairs, geometry.blocks, filters, sign=self.sign)
+            return frozen_messages(sent, pairs, geometry.blocks, filters, sign=self.sign)
         i, j = geometry.index
-        m, n, _ = sent.shape
+        m, n, both = sent.shape
+        sent, sent1 = sent.split([both - self.c1, self.c1], dim=2)
         w = self.filter(geometry.scalar.expand(m, -1, -1))
-        a0 = torch.zeros_like(sent).index_add(1, i, w * sent[:, j])
-        a0 = a0.index_add(1, j, w * sent[:, i])
+        a0 = torch.zeros_like(sent).index_add_(1, i, w * sent[:, j])
+        a0 = a0.index_add_(1, j, w * sent[:, i])
         w1 = torch.cat(
             [
                 geometry.moments[:3] @ self.filter1.weight.unsqueeze(1),
@@ -233,22 +231,21 @@ class Interaction(nn.Module):
             dim=1,
         )
         a = sent1.new_zeros(m, 8, n, self.c1)
-        a = a.index_add(2, i, w1 * sent1[:, j].unsqueeze(1))
-        a = a.index_add(2, j, w1 * self.sign * sent1[:, i].unsqueeze(1))
-        return a0, a
+        a = a.index_add_(2, i, w1 * sent1[:, j].unsqueeze(1))
+        a = a.index_add_(2, j, w1 * self.sign * sent1[:, i].unsqueeze(1))
+        return a0, *a.split([3, 5], dim=1)
 
     def normalised(self, h: Tensor) -> Tensor:
         """Features as they are sent, [M, N, C]."""
         return F.layer_norm(h, h.shape[-1:]) if self.normalise else h
 
-    def _invariants(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _invariants(self, a1: Tensor, a2: Tensor, factors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Two invariants of degree 2 and one of degree 3, each [M, N, c1]."""
-        a1, a2 = a.contiguous().split([3, 5], dim=1)
         b1, b2 = (
             torch.bmm(part.flatten(1, 2), mix.weight).view_as(part)
             for part, mix in ((a1, self.mix1), (a2, self.mix2))
         )
-        cubic = cubic_invariant(b1, a2, self.quadratic)
+        cubic = cubic_invariant(b1, a2, factors)
         return (a1 * b1).sum(1), (a2 * b2).sum(1), cubic
 
 
@@ -265,11 +262,11 @@ class Pooling(nn.Module):
         m, _, c = h.shape
         b = counts.shape[0]
         weight = torch.exp(5.0 * torch.tanh(self.score(h) / 5.0))
-        norm = weight.new_zeros(m, b, weight.shape[2]).index_add(1, system_idx, weight)
+        norm = weight.new_zeros(m, b, weight.shape[2]).index_add_(1, system_idx, weight)
         weighted = (weight.unsqueeze(3) * h.unsqueeze(2)).flatten(2)
-        attended = weighted.new_zeros(m, b, weighted.shape[2]).index_add(1, system_idx, weighted)
+        attended = weighted.new_zeros(m, b, weighted.shape[2]).index_add_(1, system_idx, weighted)
         attended = attended.unflatten(2, (-1, c)) / norm.unsqueeze(3)
-        mean = h.new_zeros(m, b, c).index_add(1, system_idx, h) / counts[:, None]
+        mean = h.new_zeros(m, b, c).index_add_(1, system_idx, h) / counts[:, None]
         return torch.cat([mean, attended.flatten(2)], dim=2)
 
 
@@ -369,7 +366,8 @@ class Network(nn.Module):
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Features after each interaction, outputs of all heads, pooled features."""
         geometry = self.geometry(crystals, neighbors)
-        h = crystals.species_probs @ self.embedding
+        # Not by @, which would turn the memory of the embedding round each time.
+        h = torch.bmm(crystals.species_probs.expand(len(self.embedding), -1, -1), self.embedding)
         layers = []
         for interaction in self.interactions:
             h = interaction(h, geometry)
@@ -377,10 +375,10 @@ class Network(nn.Module):
         counts = crystals.counts
         shape = (h.shape[0], counts.shape[0], len(self.properties))
         site = self.site_head(h) * self.scale + crystals.species_probs @ self.element_shift
-        total = site.new_zeros(shape).index_add(1, crystals.system_idx, site) / counts[:, None]
+        total = site.new_zeros(shape).index_add_(1, crystals.system_idx, site) / counts[:, None]
         features = self.pooling(h, crystals.system_idx, counts)
-        pooled = self.pool_head(features) * self.scale
-        values: Tensor = total + pooled * self.pooled + geometry.repulsion[:, None] * self.repelled
+        pooled = self.pool_head(features) * (self.scale * self.pooled)
+        values: Tensor = total + pooled + geometry.repulsion[:, None] * self.repelled
         return layers, values, features
 
     def values(
@@ -423,4 +421,4 @@ class Network(nn.Module):
         """Share of each element, [B, E]."""
         probs, counts = crystals.species_probs, crystals.counts
         shares = probs.new_zeros(len(counts), N_ELEMENTS)
-        return shares.index_add(0, crystals.system_idx, probs) / counts[:, None]
+        return shares.index_add_(0, crystals.system_idx, probs) / counts[:, None]
