@@ -2,7 +2,7 @@
 
 One array of sites by combinations by elements is much larger than all else that a step of the
 search holds beside the predictor. So the sites are worked through in blocks that fit the caches,
-and the gradient works a block's softmax out again.
+and the gradient works a block's softmax out again, unless it is the only one.
 """
 
 from collections.abc import Iterator

@@ -222,7 +222,7 @@ class Interaction(nn.Module):
         sent, sent1 = sent.split([both - self.c1, self.c1], dim=2)
         w = self.filter(geometry.scalar.expand(m, -1, -1))
         a0 = torch.zeros_like(sent).index_add_(1, i, w * sent[:, j])
-        a0 = a0.index_add_(1, j, w * sent[:, i])
+        a0.index_add_(1, j, w * sent[:, i])
         w1 = torch.cat(
             [
                 geometry.moments[:3] @ self.filter1.weight.unsqueeze(1),
@@ -231,8 +231,8 @@ class Interaction(nn.Module):
             dim=1,
         )
         a = sent1.new_zeros(m, 8, n, self.c1)
-        a = a.index_add_(2, i, w1 * sent1[:, j].unsqueeze(1))
-        a = a.index_add_(2, j, w1 * self.sign * sent1[:, i].unsqueeze(1))
+        a.index_add_(2, i, w1 * sent1[:, j].unsqueeze(1))
+        a.index_add_(2, j, w1 * self.sign * sent1[:, i].unsqueeze(1))
         return a0, *a.split([3, 5], dim=1)
 
     def normalised(self, h: Tensor) -> Tensor:
