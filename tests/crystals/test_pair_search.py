@@ -77,7 +77,7 @@ def of_ase(crystals, reach):
     seed=SEEDS, n_atoms=st.integers(1, 6), reach=st.floats(0.5, 6.0), flatness=st.floats(0.05, 1.0)
 )
 @example(seed=1, n_atoms=6, reach=6.0, flatness=0.05)
-def test_both_ways_find_the_pairs_of_ase(seed, n_atoms, reach, flatness):
+def test_all_at_once_and_cell_lists_find_the_pairs_of_ase(seed, n_atoms, reach, flatness):
     crystals = any_crystal(seed, n_atoms, flatness)
     volume, heights = volumes_and_heights(crystals.cell)
     assume(float(heights.min()) > 0.3)

@@ -26,7 +26,7 @@ SMALL_IMAGES = 2
 """Up to so many atoms, and cells that images must be away at most, all at once is faster."""
 
 WIDE_ATOMS = 400
-"""Up to so many atoms, every pair is tried sooner than cell lists are made."""
+"""Up to so many atoms, trying every pair takes less time than cell lists."""
 
 Edges = tuple[Tensor, Tensor]
 """Atoms i <= j of each edge, [2, M], and whole lattice vectors from i's cell to j's image, [M, 3],
