@@ -28,7 +28,7 @@ from held_out import labelled
 import relaxation
 from smoacs.crystals import Crystals
 from smoacs.predictors import BUILTIN, CombinedPredictor, NetworkPredictor, evaluate, load_predictor
-from smoacs.predictors.network import WALL
+from smoacs.predictors.geometry import WALL
 
 SMALL = 20
 """Atoms; errors are given for all sizes and for crystals up to this one."""

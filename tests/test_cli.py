@@ -20,7 +20,8 @@ import smoacs.runs
 import smoacs.training
 from smoacs.chemistry import ELEMENTS
 from smoacs.cli import run
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import WeightsHeader, save_weights
 from smoacs.templates import TEMPLATE_NAMES
 

@@ -12,7 +12,8 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.dft import DftLabel, DftSettings, DftValues, LabelProgress, plan_calculation
 from smoacs.dft.labels import open_labels
 from smoacs.judging import element_counts
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import WeightsHeader, save_weights
 from smoacs.search import DesignConfig
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import WeightsHeader
 
 PROPERTIES = {"formation_energy": "eV/atom", "band_gap": "eV"}

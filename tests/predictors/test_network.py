@@ -7,7 +7,8 @@ from pymatgen.core import Lattice, Structure
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import NetworkPredictor
-from smoacs.predictors.network import WALL, Network, power_of_ten
+from smoacs.predictors.geometry import WALL
+from smoacs.predictors.network import Network, power_of_ten
 from smoacs.predictors.storage import stack_members
 from smoacs.testing import CHECKS
 from toys import random_structures

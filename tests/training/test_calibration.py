@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 from smoacs.crystals import Crystals
 from smoacs.predictors import evaluate
 from smoacs.predictors.builtin import load_network
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.spread import summary_count
 from smoacs.predictors.storage import WeightsHeader, read_weights, save_weights
 from smoacs.training import calibration

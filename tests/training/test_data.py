@@ -6,7 +6,8 @@ from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import ELEMENTS
 from smoacs.crystals import Crystals, neighbor_list
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.training.data import SKIN, Noise, build_dataset, element_symbols, make_batch
 
 CUTOFF = 4.0

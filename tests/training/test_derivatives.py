@@ -11,7 +11,8 @@ from pymatgen.core import Lattice, Structure
 from scipy.stats import special_ortho_group
 
 from smoacs.errors import InputError
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.training.data import Noise, build_dataset, make_batch
 from smoacs.training.evaluation import derivative_errors
 from smoacs.training.fit import FitSettings, fit

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from smoacs.predictors.network import TRAINING_WALL, WALL, Network, NetworkSettings
+from smoacs.predictors.geometry import TRAINING_WALL, WALL
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.training.data import Noise, build_dataset, make_batch
 from smoacs.training.evaluation import evaluate, predict_dataset, score
 from smoacs.training.fit import FitSettings, fit

@@ -9,7 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from smoacs.crystals import Crystals, neighbor_list
-from smoacs.predictors.network import Network, NetworkSettings, power_of_ten
+from smoacs.predictors.network import Network, power_of_ten
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import WeightsHeader, read_weights, save_weights
 
 SIZES = NetworkSettings(

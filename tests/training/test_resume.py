@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from smoacs.errors import InputError, SmoacsError
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.training import checkpoint as checkpoint_module
 from smoacs.training.checkpoint import load_state, save_state, write_atomically
 from smoacs.training.data import build_dataset

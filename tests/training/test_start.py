@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from smoacs.errors import InputError
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import WeightsHeader, save_weights, stack_members
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import build_dataset, make_batch

@@ -14,6 +14,15 @@ def asinh(x: Tensor) -> Tensor:
     return out
 
 
+def asinh_and_root(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Values of `asinh`, and √(1 + x²), which is 1 over its slope; without a graph."""
+    size = x.abs()
+    root = torch.hypot(size, size.new_ones(()))
+    # √(1 + x²) - 1 without the difference, which would lose the digits of a small x.
+    beyond = size / (root + 1.0)
+    return beyond.mul_(size).add_(size).log1p_().copysign_(x), root
+
+
 class _Asinh(torch.autograd.Function):
     """Values from the logarithm; the slope, 1 / √(1 + x²), as torch has it."""
 
@@ -21,10 +30,7 @@ class _Asinh(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
         """Values of the shape of x."""
         ctx.save_for_backward(x)
-        size = x.abs()
-        # √(1 + x²) - 1 without the difference, which would lose the digits of a small x.
-        beyond = size / torch.hypot(size, size.new_ones(())).add_(1.0)
-        return beyond.mul_(size).add_(size).log1p_().copysign_(x)
+        return asinh_and_root(x)[0]
 
     @staticmethod
     def backward(ctx: BackwardCFunction, grad: Tensor) -> Tensor:

@@ -19,8 +19,9 @@ from torch import Tensor
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.errors import InputError
 from smoacs.predictors.domain import TrainingDomain
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
 from smoacs.predictors.readout import HALF, KernelReadout
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.spread import SpreadHead, feature_count
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from pydantic import (
 
 from smoacs.errors import InputError
 from smoacs.predictors.derivatives import ENERGY
-from smoacs.predictors.network import NetworkSettings
 from smoacs.predictors.properties import PROPERTIES
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.training.data import Noise
 from smoacs.training.loss import DEFAULT_TERM, LOSS_TERMS
 

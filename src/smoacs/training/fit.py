@@ -18,7 +18,8 @@ from torch import Tensor
 
 from smoacs.errors import SmoacsError
 from smoacs.predictors.derivatives import ENERGY
-from smoacs.predictors.network import TRAINING_WALL, WALL, Network
+from smoacs.predictors.geometry import TRAINING_WALL, WALL
+from smoacs.predictors.network import Network
 from smoacs.training.checkpoint import load_state, save_state, write_atomically
 from smoacs.training.data import Dataset, Noise, make_batch
 from smoacs.training.evaluation import evaluate, score

@@ -10,7 +10,8 @@ import torch
 
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import builtin_names
-from smoacs.predictors.network import Network, NetworkSettings
+from smoacs.predictors.network import Network
+from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import WeightsHeader, read_weights
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import Dataset
