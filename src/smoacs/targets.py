@@ -171,7 +171,8 @@ class Target:
             half = (self.high - self.low) / 2 if two_sided else _ONE_SIDED_HALF_WIDTH * scale
             low, high = self.low + inner * half, self.high - inner * half
             if lowest is highest:
-                distance = (values - values.clamp(low, high)).abs()
+                # The nearest value that meets the target is a constant to the gradient.
+                distance = (values - values.detach().clamp(low, high)).abs()
             else:  # values that may be off can be on both sides
                 distance = torch.maximum(torch.relu(low - lowest), torch.relu(highest - high))
         return _nan_unless_finite(self.weight / scale * distance, values)
@@ -245,7 +246,7 @@ def check_spreads(targets: Sequence[Target], properties: Collection[str]) -> Non
 def _nan_unless_finite(loss: Tensor, values: Tensor) -> Tensor:
     """Give a value that is not finite the loss NaN, also where a bound would be met at infinity."""
     # 0 times infinity is NaN; of finite values this adds nothing.
-    return torch.add(loss, values, alpha=0.0)
+    return torch.add(loss, values.detach(), alpha=0.0)
 
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf(?:inity)?|nan)\b"

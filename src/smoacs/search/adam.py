@@ -64,6 +64,7 @@ class CandidateAdam:
                 1 - self._beta2**steps,
             ]
         )
+        of_rows: dict[tuple[int, int, torch.dtype], tuple[Tensor, ...]] = {}
         with torch.no_grad():
             for variable, first, second in zip(
                 self.variables, self._first, self._second, strict=True
@@ -71,8 +72,12 @@ class CandidateAdam:
                 tensor, grad = variable.tensor, variable.tensor.grad
                 if grad is None:
                     continue
-                of_rows = of_systems.index_select(1, variable.system_idx).to(tensor)
-                w1, w2, r, c2 = of_rows.view(4, -1, *(1,) * (tensor.dim() - 1)).unbind()
+                rows = variable.system_idx
+                alike = (id(rows), tensor.dim(), tensor.dtype)
+                if alike not in of_rows:
+                    found = of_systems.index_select(1, rows).to(tensor)
+                    of_rows[alike] = found.view(4, -1, *(1,) * (tensor.dim() - 1)).unbind()
+                w1, w2, r, c2 = of_rows[alike]
                 if moving is not None:  # one that is not finite may stand still
                     grad = grad.where(w1 > 0, 0.0)
                 first.lerp_(grad, w1)

@@ -114,14 +114,14 @@ def anneal(
 
 
 def _optimiser(soft: SoftCrystals, settings: AnnealSettings) -> CandidateAdam:
-    systems = torch.arange(soft.space.n_systems, device=soft.lengths.device)
-    sites = soft.space.system_idx
+    geometry = geometry_variables(soft, settings)
+    systems, sites = geometry[0].system_idx, soft.space.system_idx
     chemistry = [
         Variable(soft.element_scores, sites, settings.learning_rate_scores),
         Variable(soft.combination_scores, systems, settings.learning_rate_scores),
     ]
     return CandidateAdam(
-        [*geometry_variables(soft, settings), *chemistry],
+        [*geometry, *chemistry],
         soft.space.n_systems,
         beta2=settings.geometry.beta2,
     )
