@@ -49,6 +49,27 @@ def test_equals_torch_when_all_move(beta2):
     assert (ours[0] - variables()[0]).abs().mean() > 0.1
 
 
+def test_tensors_with_the_same_rows_move_as_each_alone():
+    kinds = [((N,), torch.float64), ((N, 3), torch.float64), ((N, 3), torch.float32)]
+    kinds.append(((N, 2, 2), torch.float32))
+    moving = torch.arange(N) != 2
+
+    def moved(chosen):
+        rows = torch.arange(N)
+        tensors = [torch.ones(shape, dtype=dtype).requires_grad_() for shape, dtype in chosen]
+        adam = CandidateAdam([Variable(t, rows, 0.1) for t in tensors], N)
+        for power in (2, 3):
+            scale = torch.arange(1.0, N + 1)
+            sum((scale * (t.view(N, -1) ** power).sum(1)).sum() for t in tensors).backward()
+            adam.step(1.0, moving)
+        return [t.detach() for t in tensors]
+
+    together = moved(kinds)
+    assert [t.dtype for t in together] == [dtype for _, dtype in kinds]
+    torch.testing.assert_close(together, [moved([kind])[0] for kind in kinds], rtol=0, atol=0)
+    assert all((t[moving] < 1).all() and (t[~moving] == 1).all() for t in together)
+
+
 def test_factor_scales_the_step():
     full, half = variables(), variables()
     for tensors, factor in ((full, 1.0), (half, 0.5)):
