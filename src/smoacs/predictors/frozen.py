@@ -127,7 +127,7 @@ def frozen_interaction(
 
 
 class _Frozen(torch.autograd.Function):
-    """The interaction and its gradient; see `Interaction.forward` for what it does."""
+    """The interaction and its gradient; see `Interaction` for what it does."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:  # noqa: ANN401 - torch: typed in part
