@@ -1,6 +1,7 @@
 """The calibrated spread finds where a made-up ensemble errs, and by how much."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -99,6 +100,33 @@ def test_errors_of_zero_do_no_harm(synthetic):
     val.labels[:200] = val.predicted[:200]
     head = calibrate(synthetic(), val, val)
     assert (head(val.features, val.members) > 0).all()
+
+
+@pytest.mark.parametrize("outlier", [100.0, 1000.0])
+def test_a_step_that_is_too_long_does_no_harm(outlier):
+    """A crystal unlike all others made the exponential overflow in a third of these fits."""
+    for seed in range(10):
+        rng = torch.Generator().manual_seed(seed)
+        features = torch.randn(100, 6, generator=rng)
+        features[0] *= outlier
+        error = 0.05 * torch.exp(1.5 * torch.randn(100, generator=rng))
+        members, trained = torch.full((100,), 1e-3), torch.zeros(100)
+        sample = calibration._Sample(features, members, error, trained, torch.arange(100) % FOLDS)
+        fit = calibration._fit([sample], ridge=0.01)
+        assert fit.std(sample)[1:].isfinite().all()
+        assert fit.weight.any()
+
+
+def test_a_fit_that_failed_is_not_chosen(synthetic, monkeypatch):
+    fit = calibration._fit
+
+    def failing(samples, ridge, first=0):
+        found = fit(samples, ridge, first)
+        return replace(found, bias=found.bias * torch.nan) if ridge == 0.01 else found
+
+    monkeypatch.setattr(calibration, "_fit", failing)
+    head = calibrate(synthetic(), made_up(300, 1), made_up(300, 2))
+    assert all(tensor.isfinite().all() for tensor in head.state_dict().values())
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ whether σ may depend on all features, or, where labels are few, on values and t
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -54,6 +55,9 @@ _FLOOR = 0.01
 
 _FREEDOM = 4.0
 _LEAST_WIDTH = 1e-2
+_MOST = 20.0
+"""Largest logarithm of σ while a fit tries its steps; a too long one must not overflow."""
+
 _EDGE = 0.002
 _MARGIN = 0.7
 """σ may leave its range on the validation crystals by this factor's exponential."""
@@ -252,7 +256,7 @@ def _cross_fit(
             fit = _fit([others, extra] if with_training else [others], ridge, first)
             std[fold == f] = fit.std(sample.select(fold == f))
         loss = float(_loss(sample.error, std).mean())
-        if best is None or loss < best[0]:
+        if math.isfinite(loss) and (best is None or loss < best[0]):
             best = (loss, (ridge, first, with_training), std)
     if best is None:
         raise InputError("no spread can be fitted to these data")
@@ -280,7 +284,8 @@ def _fit(samples: Sequence[_Sample], ridge: float, first: int = 0) -> _Fit:
 
     def closure() -> float:
         optimiser.zero_grad()
-        sigma = torch.exp(features @ weight + scalars[0] + scalars[1] * trained)
+        logarithm = features @ weight + scalars[0] + scalars[1] * trained
+        sigma = torch.exp(logarithm.clamp(max=_MOST))
         factor = LEAST_MEMBER_FACTOR + F.softplus(scalars[2])
         std = torch.sqrt((factor * members) ** 2 + sigma**2 + floor**2)
         loss = _loss(error, std).mean() + ridge * (weight**2).sum()
