@@ -115,6 +115,7 @@ def anneal(
 
 def _optimiser(soft: SoftCrystals, settings: AnnealSettings) -> CandidateAdam:
     geometry = geometry_variables(soft, settings)
+    # Of the lattice lengths: the same tensor, whose rows Adam then looks up once.
     systems, sites = geometry[0].system_idx, soft.space.system_idx
     chemistry = [
         Variable(soft.element_scores, sites, settings.learning_rate_scores),

@@ -55,7 +55,7 @@ _FLOOR = 0.01
 
 _FREEDOM = 4.0
 _LEAST_WIDTH = 1e-2
-_MOST = 20.0
+_MOST_LOGARITHM = 20.0
 """Largest logarithm of σ while a fit tries its steps; a too long one must not overflow."""
 
 _EDGE = 0.002
@@ -259,7 +259,10 @@ def _cross_fit(
         if math.isfinite(loss) and (best is None or loss < best[0]):
             best = (loss, (ridge, first, with_training), std)
     if best is None:
-        raise InputError("no spread can be fitted to these data")
+        raise InputError(
+            "no spread can be fitted to these data: every fit gave numbers that are not finite; "
+            "look for predictions or labels that are not"
+        )
     _, (ridge, first, with_training), std = best
     return _fit([sample, extra] if with_training else [sample], ridge, first), std
 
@@ -285,7 +288,7 @@ def _fit(samples: Sequence[_Sample], ridge: float, first: int = 0) -> _Fit:
     def closure() -> float:
         optimiser.zero_grad()
         logarithm = features @ weight + scalars[0] + scalars[1] * trained
-        sigma = torch.exp(logarithm.clamp(max=_MOST))
+        sigma = torch.exp(logarithm.clamp(max=_MOST_LOGARITHM))
         factor = LEAST_MEMBER_FACTOR + F.softplus(scalars[2])
         std = torch.sqrt((factor * members) ** 2 + sigma**2 + floor**2)
         loss = _loss(error, std).mean() + ridge * (weight**2).sum()
