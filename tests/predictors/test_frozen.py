@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pymatgen.core import Lattice, Structure
 
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.predictors import messages
-from smoacs.predictors.interaction import Interaction
 from smoacs.predictors.network import Network
 from smoacs.predictors.storage import stack_members
 from toys import random_structures
@@ -55,6 +55,40 @@ def test_values_and_gradients(settings, monkeypatch, counts, normalise):
     assert min(float(grad.abs().max()) for grad in found[0][1][0]) > 1e-3
 
 
+def test_an_atom_without_neighbours(settings):
+    torch.manual_seed(2)
+    network = Network(settings, ("band_gap",)).double().requires_grad_(requires_grad=False)
+    lone = Structure(Lattice.cubic(20), ["Na"], [[0, 0, 0]])
+    crystals = Crystals.from_structures([lone])
+    geometry = network.geometry(crystals, neighbor_list(crystals, CUTOFF))
+    layer, known = network.interactions[0], copy.deepcopy(network.interactions[0]).requires_grad_()
+    h = torch.randn(1, 1, settings.channels, dtype=torch.float64)
+    found = []
+    for way in (layer, known):
+        h, inputs, leaves = with_leaves(h, geometry)
+        out = way(h, inputs)
+        found.append((out.detach(), torch.autograd.grad(out.sin().sum(), leaves)))
+    torch.testing.assert_close(*found)
+    assert found[0][1][1].shape == (0, settings.radial)
+
+
+def test_network_is_the_same_by_either_way(network, monkeypatch):
+    monkeypatch.setattr(messages, "PAIRS_PER_BLOCK", 5)
+    crystals = Crystals.from_structures(random_structures(0, (4, 3)))
+    neighbors = neighbor_list(crystals, CUTOFF)
+    network = copy.deepcopy(network).double()
+    leaves = [t.requires_grad_() for t in (crystals.species_probs, crystals.frac_coords)]
+    found = []
+    for learns in (False, True):
+        values = network.requires_grad_(learns)(crystals, neighbors)
+        grads = torch.autograd.grad(values.sin().sum(), leaves, retain_graph=True)
+        found.append((values.detach(), *grads))
+    torch.testing.assert_close(*found)
+    assert min(float(part.abs().max()) for part in found[0]) > 1e-3
+    slopes = torch.autograd.grad(values.sum(), list(network.interactions.parameters()))
+    assert all(slope.any() for slope in slopes)
+
+
 def test_weights_that_are_learnt_get_gradients(settings):
     layer, h, geometry = layer_and_inputs(settings)
     layer.mix1.weight.requires_grad_()
@@ -86,7 +120,6 @@ def test_second_derivatives(settings):
 
 def test_single_node_in_the_graph(settings):
     layer, *inputs = layer_and_inputs(settings)
-    assert isinstance(layer, Interaction)
     h, geometry, leaves = with_leaves(*inputs)
     nodes = [node for node, _ in layer(h, geometry).grad_fn.next_functions if node is not None]
     assert {node.variable for node in nodes} == set(leaves)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from smoacs.predictors.asinh import asinh_and_root
-from smoacs.predictors.harmonics import QUADRATIC, quadratic_factors
+from smoacs.predictors.harmonics import DEGREES, QUADRATIC, quadratic_factors, quadratic_harmonics
 from smoacs.predictors.messages import Filters, Pairs, message_gradients, message_sums
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ _LAYER_NORM_EPSILON = 1e-5
 """As in `torch.nn.functional.layer_norm`."""
 
 Plain = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""An interaction by torch's own graph: of features and of the pairs' two arrays."""
+"""An interaction by torch's own graph, [M, N, C]: of features, [M, N, C], and of the pairs' radial
+functions, [P, K], and moments, [8, P, k]."""
 
 
 class Linear(NamedTuple):
@@ -62,9 +63,9 @@ class FrozenWeights(NamedTuple):
         filters: Of messages.
         mixers: Of the moments' channels, for each harmonic of each member, [8 M, c, c].
         mixers_turned: The same for gradients.
-        quadratic: From products of two components to harmonics of degree 2, [M, 5, 9].
-        quadratic_turned: From gradients of these to what the other component of each product is to
-            be multiplied by, whichever of the two it is, [M, 9, 5].
+        factors: See `quadratic_factors`, [9, 5].
+        factors_of_either: What each product of two components adds to the slope by either of them,
+            over the other one, in each harmonic of degree 2, [9, 5].
         degrees: Of each harmonic, less 1, [8].
         first: Of the update, the inner layer.
         second: The outer one.
@@ -74,8 +75,8 @@ class FrozenWeights(NamedTuple):
     filters: Filters
     mixers: Tensor
     mixers_turned: Tensor
-    quadratic: Tensor
-    quadratic_turned: Tensor
+    factors: Tensor
+    factors_of_either: Tensor
     degrees: Tensor
     first: Linear
     second: Linear
@@ -90,18 +91,17 @@ def frozen_weights(*weights: Tensor) -> FrozenWeights:
             and outer layer.
     """
     filters, (mix1, mix2), linear = weights[:3], weights[3:5], weights[5:]
-    mixers = torch.stack([mix1] * 3 + [mix2] * 5, dim=1).flatten(0, 1)
+    mixers = torch.stack([(mix1, mix2)[degree - 1] for degree in DEGREES], dim=1).flatten(0, 1)
     factors = quadratic_factors(QUADRATIC.to(mixers))
-    either = factors.view(3, 3, 5) + factors.view(3, 3, 5).transpose(0, 1)
-    members = len(mix1)
+    by_components = factors.view(3, 3, 5)
     return FrozenWeights(
         send=Linear.of(*linear[:2]),
         filters=Filters.of(*filters),
         mixers=mixers,
         mixers_turned=mixers.mT.contiguous(),
-        quadratic=factors.T.repeat(members, 1, 1),
-        quadratic_turned=either.flatten(0, 1).repeat(members, 1, 1),
-        degrees=torch.tensor([0] * 3 + [1] * 5, device=mixers.device),
+        factors=factors,
+        factors_of_either=(by_components + by_components.transpose(0, 1)).flatten(0, 1),
+        degrees=torch.tensor(DEGREES, device=mixers.device) - 1,
         first=Linear.of(*linear[2:4]),
         second=Linear.of(*linear[4:]),
     )
@@ -131,7 +131,7 @@ class _Frozen(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:  # noqa: ANN401 - torch: typed in part
-        """Update the atoms' features."""
+        """Update the atoms' features, [M, N, C]."""
         h, scalar, moments, blocks, weights, plain, normalise = inputs
         w: FrozenWeights = weights
         normed, *of_h = _normed(h) if normalise else (h, None, None)
@@ -139,7 +139,7 @@ class _Frozen(torch.autograd.Function):
         a0, a = message_sums(sent, Pairs(scalar, moments, blocks), w.filters)
         b = torch.bmm(a.flatten(0, 1), w.mixers).view_as(a)
         squares = a * b
-        quadratic = _of_degree_2(b[:, :3], w.quadratic)
+        quadratic = quadratic_harmonics(b[:, :3], w.factors)
         cubic = (quadratic * a[:, 3:]).sum(1)
         sums = torch.cat([a0, squares[:, :3].sum(1), squares[:, 3:].sum(1), cubic], dim=2)
         shrunk, root = asinh_and_root(sums)
@@ -173,7 +173,7 @@ class _Frozen(torch.autograd.Function):
         of_cubic = of_cubic.unsqueeze(1)
         of_b = of_squares * a
         of_a = of_squares.mul_(b)
-        of_b[:, :3].add_(_of_vectors(of_cubic * a[:, 3:], b[:, :3], w.quadratic_turned))
+        of_b[:, :3].add_(_of_vectors(of_cubic * a[:, 3:], b[:, :3], w.factors_of_either))
         of_a[:, 3:].addcmul_(of_cubic, quadratic)
         of_a.flatten(0, 1).baddbmm_(of_b.flatten(0, 1), w.mixers_turned)
         pairs = Pairs(scalar, moments, blocks)
@@ -207,15 +207,9 @@ def _of_normed(grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
     return of_x
 
 
-def _of_degree_2(vectors: Tensor, quadratic: Tensor) -> Tensor:
-    """Harmonics of degree 2, [M, 5, N, c], of vectors, [M, 3, N, c]."""
-    products = vectors.unsqueeze(2) * vectors.unsqueeze(1)
+def _of_vectors(grad: Tensor, vectors: Tensor, factors_of_either: Tensor) -> Tensor:
+    """Gradient of vectors, [M, 3, N, c], from that of their `quadratic_harmonics`, [M, 5, N, c]."""
     members, _, *rest = vectors.shape
-    return torch.bmm(quadratic, products.view(members, 9, -1)).view(members, 5, *rest)
-
-
-def _of_vectors(grad: Tensor, vectors: Tensor, turned: Tensor) -> Tensor:
-    """Gradient of the vectors, [M, 3, N, c], from that of their harmonics, [M, 5, N, c]."""
-    members, _, *rest = vectors.shape
-    by = torch.bmm(turned, grad.reshape(members, 5, -1)).view(members, 3, 3, *rest)
+    of_each = factors_of_either.expand(members, -1, -1)
+    by = torch.bmm(of_each, grad.reshape(members, 5, -1)).view(members, 3, 3, *rest)
     return by.mul_(vectors.unsqueeze(1)).sum(2)

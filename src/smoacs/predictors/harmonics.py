@@ -9,6 +9,9 @@ import math
 import torch
 from torch import Tensor
 
+DEGREES = (1, 1, 1, 2, 2, 2, 2, 2)
+"""Of the eight harmonics; those of degree 1 change their sign with the direction."""
+
 _XY, _YZ, _ZZ, _XZ, _XX_YY = range(5)
 
 QUADRATIC = torch.zeros(2, 3, 3, 5)
@@ -38,6 +41,19 @@ def harmonics(unit: Tensor, factors: Tensor) -> Tensor:
     return torch.cat([unit, products.flatten(1) @ factors], dim=1)
 
 
+def quadratic_harmonics(vectors: Tensor, factors: Tensor) -> Tensor:
+    """Harmonics of degree 2, [M, 5, N, c], of vectors of any length.
+
+    Args:
+        vectors: [M, 3, N, c].
+        factors: See `quadratic_factors`.
+    """
+    members, _, *rest = vectors.shape
+    products = vectors.unsqueeze(2) * vectors.unsqueeze(1)
+    of_each = factors.T.expand(members, -1, -1)
+    return torch.bmm(of_each, products.view(members, 9, -1)).view(members, 5, *rest)
+
+
 def cubic_invariant(vectors: Tensor, others: Tensor, factors: Tensor) -> Tensor:
     """Harmonics of degree 2 of vectors, times moments of that degree, [M, N, c].
 
@@ -46,7 +62,4 @@ def cubic_invariant(vectors: Tensor, others: Tensor, factors: Tensor) -> Tensor:
         others: [M, 5, N, c].
         factors: See `quadratic_factors`.
     """
-    products = vectors.unsqueeze(2) * vectors.unsqueeze(1)
-    of_each = factors.T.expand(len(vectors), -1, -1)
-    of_degree_2 = torch.bmm(of_each, products.view(len(vectors), 9, -1))
-    return (of_degree_2.view_as(others) * others).sum(1)
+    return (quadratic_harmonics(vectors, factors) * others).sum(1)

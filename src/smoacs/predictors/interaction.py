@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from smoacs.predictors.asinh import asinh
 from smoacs.predictors.derived import Derived
 from smoacs.predictors.frozen import frozen_interaction, frozen_weights
-from smoacs.predictors.harmonics import cubic_invariant
+from smoacs.predictors.harmonics import DEGREES, cubic_invariant
 from smoacs.predictors.layers import MemberLinear, MemberMLP
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Interaction(nn.Module):
         self.c1 = c1
         self.normalise = s.normalise_messages
         self._frozen = Derived(frozen_weights)
-        sign = torch.tensor([-1.0] * 3 + [1.0] * 5)
+        sign = torch.tensor([(-1.0) ** degree for degree in DEGREES])
         self.register_buffer("sign", sign[:, None, None], persistent=False)
 
     def forward(self, h: Tensor, geometry: PairGeometry) -> Tensor:

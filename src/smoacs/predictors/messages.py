@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from smoacs.predictors.harmonics import DEGREES
+
 PAIRS_PER_BLOCK = 512
 """Pairs treated together on a CPU: few enough for the caches, and for arrays that the C library
 takes from memory it holds. Larger ones come from the system page by page, every time anew, which
@@ -65,8 +67,9 @@ class Filters(NamedTuple):
     def of(*weights: Tensor) -> "Filters":
         """Those of degree 0, [M, K, C], 1 and 2, [M, k, c]."""
         of_degree_0, of_degree_1, of_degree_2 = (_members_last(weight) for weight in weights)
-        sign = of_degree_0.new_tensor([[-1.0]] * 3 + [[1.0]] * 5)
-        return Filters(of_degree_0, torch.stack([of_degree_1] * 3 + [of_degree_2] * 5), sign)
+        of_harmonics = [(of_degree_1, of_degree_2)[degree - 1] for degree in DEGREES]
+        sign = of_degree_0.new_tensor([[(-1.0) ** degree] for degree in DEGREES])
+        return Filters(of_degree_0, torch.stack(of_harmonics), sign)
 
 
 def message_sums(both: Tensor, pairs: Pairs, filters: Filters) -> tuple[Tensor, Tensor]:
