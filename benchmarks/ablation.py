@@ -14,7 +14,8 @@ from pathlib import Path
 
 from smoacs.judging import judge
 from smoacs.predictors import Predictor, load_predictor
-from smoacs.search import DesignConfig, run_search
+from smoacs.request import DesignConfig
+from smoacs.search import run_search
 from smoacs.search.settings import DEFAULT, PRESETS, FinishSettings, OptimiserSettings
 
 NEVER = 10**6

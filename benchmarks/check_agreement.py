@@ -17,8 +17,9 @@ import torch
 from pymatgen.core import Structure
 
 from smoacs.checking import RelaxSettings, load_potential
+from smoacs.request import DesignConfig
 from smoacs.runs import read_run
-from smoacs.search import DesignConfig, run_search
+from smoacs.search import run_search
 
 TARGETS = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5", "0.8 <= tolerance_factor <= 1.0")
 

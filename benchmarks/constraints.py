@@ -26,7 +26,8 @@ from torch import Tensor
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS
 from smoacs.crystals import Crystals, NeighborList
 from smoacs.judging import RuleCheck, Rules
-from smoacs.search import DesignConfig, DesignResult, run_search
+from smoacs.request import DesignConfig
+from smoacs.search import DesignResult, run_search
 from smoacs.templates import build_template
 
 MAGNETITE = "magnetite.cif"

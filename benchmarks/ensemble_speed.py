@@ -23,7 +23,7 @@ from smoacs.crystals import Crystals, neighbor_list
 from smoacs.predictors import SPREAD_SUFFIX, load_predictor
 from smoacs.predictors.builtin import NetworkPredictor
 from smoacs.predictors.network import Network
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 from smoacs.search.api import run_search
 
 SINGLE = "formation_energy"

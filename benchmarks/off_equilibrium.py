@@ -17,8 +17,9 @@ from ase.geometry import cellpar_to_cell
 from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS
-from smoacs.crystals import Crystals, neighbor_list
-from smoacs.predictors import Predictor, chunk_systems, evaluate, load_predictor, physical
+from smoacs.crystals import Crystals, chunk_systems, neighbor_list
+from smoacs.evaluation import evaluate
+from smoacs.predictors import Predictor, load_predictor, physical
 from smoacs.templates import perovskite
 
 SCALES = np.linspace(0.85, 1.15, 13)

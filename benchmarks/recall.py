@@ -26,8 +26,9 @@ from pymatgen.core import Composition
 from benchmarks.paper.holds import share_that_holds
 from smoacs.checking import load_potential
 from smoacs.predictors import Predictor, load_predictor
+from smoacs.request import DesignConfig
 from smoacs.runs import DesignRun, run_design
-from smoacs.search import DesignConfig, run_search
+from smoacs.search import run_search
 from smoacs.targets import Target
 
 COMMON = ("formation_energy < -0.5", "0.8 <= tolerance_factor <= 1.0")

@@ -18,7 +18,8 @@ from held_out import labelled
 from scipy.stats import spearmanr
 
 from smoacs.crystals import Crystals
-from smoacs.predictors import SPREAD_SUFFIX, Predictor, evaluate, load_predictor
+from smoacs.evaluation import evaluate
+from smoacs.predictors import SPREAD_SUFFIX, Predictor, load_predictor
 
 INTERVAL = 1.645
 

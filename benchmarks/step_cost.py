@@ -17,9 +17,9 @@ import torch
 
 from smoacs.crystals import DesignSpace, SoftCrystals, neighbor_list
 from smoacs.predictors import load_predictor
-from smoacs.search import DesignConfig
-from smoacs.search.anneal import anneal
-from smoacs.search.objective import Objective
+from smoacs.request import DesignConfig
+from smoacs.search.gradient.anneal import anneal
+from smoacs.search.gradient.objective import Objective
 from smoacs.search.progress import Recorder
 from smoacs.search.settings import DEFAULT
 from smoacs.targets import Target

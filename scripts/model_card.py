@@ -27,7 +27,8 @@ from held_out import labelled
 
 import relaxation
 from smoacs.crystals import Crystals
-from smoacs.predictors import BUILTIN, CombinedPredictor, NetworkPredictor, evaluate, load_predictor
+from smoacs.evaluation import evaluate
+from smoacs.predictors import BUILTIN, CombinedPredictor, NetworkPredictor, load_predictor
 from smoacs.predictors.geometry import WALL
 
 SMALL = 20

@@ -18,7 +18,7 @@ from smoacs.checking import (
     survival_table,
 )
 from smoacs.predictors import Predictor
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 from smoacs.targets import Target
 from smoacs.templates import Template
 

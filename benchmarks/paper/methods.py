@@ -25,7 +25,8 @@ from benchmarks.rivals import (
 )
 from smoacs.chemistry import ELEMENTS
 from smoacs.predictors import Predictor
-from smoacs.search import DesignConfig, run_search
+from smoacs.request import DesignConfig
+from smoacs.search import run_search
 from smoacs.targets import Target
 from smoacs.templates import Template
 

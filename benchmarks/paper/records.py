@@ -18,13 +18,9 @@ from pymatgen.core import Structure
 from benchmarks.paper.methods import NotApplicableError, Outcome, Task, solve
 from benchmarks.paper.specification import Row
 from benchmarks.rivals import Find
+from smoacs.evaluation import is_at_rest
 from smoacs.judging import judge, known_formulas
-from smoacs.predictors import (
-    CombinedPredictor,
-    NetworkPredictor,
-    Predictor,
-    is_at_rest,
-)
+from smoacs.predictors import CombinedPredictor, NetworkPredictor, Predictor
 from smoacs.targets import Target
 
 Record = dict[str, Any]

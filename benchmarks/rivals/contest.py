@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from benchmarks.rivals.counting import BudgetSpentError, CountingPredictor
 from benchmarks.rivals.relaxed import relaxed_losses
 from benchmarks.rivals.space import Proposals, Space
-from smoacs.crystals import Crystals, neighbor_list
-from smoacs.predictors import chunk_systems
-from smoacs.predictors.threads import atoms_per_chunk, cores, single_thread
+from smoacs.crystals import Crystals, chunk_systems, neighbor_list
+from smoacs.evaluation.threads import atoms_per_chunk, cores, single_thread
 
 Ending = Literal["budget", "time", "nothing left"]
 

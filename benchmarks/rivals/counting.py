@@ -18,14 +18,8 @@ from torch import Tensor
 from benchmarks.rivals.space import MISSING
 from smoacs.chemistry import ELEMENTS, OxidationTable, neutral_assignment, oxidation_table
 from smoacs.crystals import Crystals, NeighborList, neighbor_list
-from smoacs.predictors import (
-    ENERGY,
-    CombinedPredictor,
-    Predictor,
-    energy_gradients,
-    is_at_rest,
-    residuals,
-)
+from smoacs.evaluation import energy_gradients, is_at_rest, residuals
+from smoacs.predictors import ENERGY, CombinedPredictor, Predictor
 from smoacs.targets import Target
 
 CLOSEST = 0.5

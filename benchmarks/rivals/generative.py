@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.rivals.perovskite_vae import LATENT, N_SITES, SITES, Generator, Soft, Vae
 from benchmarks.rivals.space import Proposals, Space
 from smoacs.crystals import Crystals
-from smoacs.search.objective import Objective
+from smoacs.search.gradient.objective import Objective
 from smoacs.targets import Target
 
 LATENTS = 64

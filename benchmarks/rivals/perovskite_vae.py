@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS, neutral_assignment, oxidation_table
 from smoacs.crystals import Crystals
-from smoacs.predictors import Predictor, evaluate
+from smoacs.evaluation import evaluate
+from smoacs.predictors import Predictor
 
 CONDITIONS = ("band_gap", "formation_energy", "energy_above_hull", "bulk_modulus")
 

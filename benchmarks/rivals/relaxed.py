@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from benchmarks.rivals.counting import CountingPredictor
 from benchmarks.rivals.space import Proposals, Space
 from smoacs.crystals import DesignSpace, SoftCrystals
-from smoacs.search.relax import Evaluator, Relaxation
-from smoacs.search.rest import radius_length
-from smoacs.search.site_symmetry import SiteSymmetry
+from smoacs.evaluation import Evaluator
+from smoacs.relaxation.quasi_newton import Relaxation
+from smoacs.relaxation.radii import radius_length
+from smoacs.relaxation.site_symmetry import SiteSymmetry
 from smoacs.templates import Template
 
 PEROVSKITE = 5

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS
 from smoacs.crystals import Crystals, cell_from_parameters
 from smoacs.crystals.soft import MIN_ANGLE_FACTOR, angle_factor
-from smoacs.predictors import CombinedPredictor, Predictor, evaluate
+from smoacs.evaluation import evaluate
+from smoacs.predictors import CombinedPredictor, Predictor
 from smoacs.targets import Target
 from smoacs.templates import DEFAULT_MAX_Z, Template
 

@@ -11,12 +11,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from smoacs.crystals import Crystals, DesignSpace, NeighborList, SoftCrystals, neighbor_list
-from smoacs.predictors import Predictor, chunk_systems, for_properties, load_predictor
-from smoacs.predictors.threads import Workers, atoms_per_chunk, cores
-from smoacs.search import DesignConfig
-from smoacs.search.anneal import anneal
-from smoacs.search.objective import Objective
+from smoacs.crystals import (
+    Crystals,
+    DesignSpace,
+    NeighborList,
+    SoftCrystals,
+    chunk_systems,
+    neighbor_list,
+)
+from smoacs.evaluation.threads import Workers, atoms_per_chunk, cores
+from smoacs.predictors import Predictor, for_properties, load_predictor
+from smoacs.request import DesignConfig
+from smoacs.search.gradient.anneal import anneal
+from smoacs.search.gradient.objective import Objective
 from smoacs.search.progress import Recorder
 from smoacs.search.settings import DEFAULT
 from smoacs.targets import Target

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from smoacs.crystals import Crystals, NeighborList, neighbor_list
     from smoacs.errors import InputError, MissingExtraError, ResourceError, SmoacsError
+    from smoacs.evaluation import evaluate
     from smoacs.export import export_designs
-    from smoacs.function_targets import FunctionTarget
     from smoacs.judging import judge
     from smoacs.learning import Learned, learn
-    from smoacs.predictors import CombinedPredictor, Predictor, evaluate, load_predictor
+    from smoacs.predictors import CombinedPredictor, Predictor, load_predictor
     from smoacs.relaxation import Relaxed, relax_structures
+    from smoacs.request import DesignConfig
     from smoacs.runs import (
         CheckedRun,
         DesignRun,
@@ -25,18 +26,18 @@ if TYPE_CHECKING:
         run_design,
         save_run,
     )
-    from smoacs.search import DesignConfig, DesignResult
-    from smoacs.targets import Target
+    from smoacs.search import DesignResult
+    from smoacs.targets import FunctionTarget, Target
     from smoacs.templates import Template, build_template, from_structure, perovskite
 
 _HOMES = {
     "crystals": ("Crystals", "NeighborList", "neighbor_list"),
     "errors": ("InputError", "MissingExtraError", "ResourceError", "SmoacsError"),
-    "function_targets": ("FunctionTarget",),
+    "evaluation": ("evaluate",),
     "export": ("export_designs",),
     "judging": ("judge",),
     "learning": ("Learned", "learn"),
-    "predictors": ("CombinedPredictor", "Predictor", "evaluate", "load_predictor"),
+    "predictors": ("CombinedPredictor", "Predictor", "load_predictor"),
     "relaxation": ("Relaxed", "relax_structures"),
     "runs": (
         "CheckedRun",
@@ -48,8 +49,9 @@ _HOMES = {
         "run_design",
         "save_run",
     ),
-    "search": ("DesignConfig", "DesignResult"),
-    "targets": ("Target",),
+    "request": ("DesignConfig",),
+    "search": ("DesignResult",),
+    "targets": ("FunctionTarget", "Target"),
     "templates": ("Template", "build_template", "from_structure", "perovskite"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

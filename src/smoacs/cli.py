@@ -40,7 +40,7 @@ from smoacs.commands.show import show
 from smoacs.errors import InputError, ResourceError, SmoacsError, is_out_of_memory
 
 if TYPE_CHECKING:
-    from smoacs.search import DesignConfig
+    from smoacs.request import DesignConfig
 
 EXIT_INPUT = 2
 EXIT_RESOURCES = 3
@@ -275,7 +275,7 @@ def _failure(error: Exception) -> tuple[int, str] | None:
 
 
 def _design_config(source: str, changes: Mapping[str, object]) -> "DesignConfig":
-    from smoacs.search import DesignConfig
+    from smoacs.request import DesignConfig
 
     if source.lower().endswith(".toml"):
         return DesignConfig.from_toml(source, changes)

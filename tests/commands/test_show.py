@@ -5,7 +5,7 @@ import re
 import pytest
 
 from smoacs.cli import run as smoacs
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 
 
 def shown(capsys, *arguments):

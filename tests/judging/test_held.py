@@ -7,8 +7,8 @@ from pymatgen.core import Structure
 
 from smoacs.judging import RuleCheck, Rules, judge
 from smoacs.judging.rest import evaluate_rest
+from smoacs.request import DesignConfig
 from smoacs.runs import run_design
-from smoacs.search import DesignConfig
 from smoacs.targets import Target
 from smoacs.templates import build_template
 from toys import PairEnergy

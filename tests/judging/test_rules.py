@@ -11,8 +11,8 @@ from pymatgen.core import Lattice, Structure
 from smoacs.chemistry import is_neutral
 from smoacs.errors import InputError
 from smoacs.judging import RuleCheck, Rules, judge
+from smoacs.request import DesignConfig
 from smoacs.runs import run_design
-from smoacs.search import DesignConfig
 from smoacs.targets import Target
 from smoacs.templates import build_template, from_structure
 from toys import Bowl, perovskite_crystal

@@ -15,7 +15,7 @@ from smoacs.judging import element_counts
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import WeightsHeader, save_weights
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 
 SIZES = NetworkSettings(
     cutoff=3.0, channels=4, moment_channels=2, hidden=8, layers=1, radial=4, moment_radial=3

@@ -5,7 +5,8 @@ from pymatgen.core import Structure
 
 from smoacs.chemistry import ELEMENTS
 from smoacs.crystals import Crystals
-from smoacs.predictors import BUILTIN, builtin_names, evaluate, for_properties, load_predictor
+from smoacs.evaluation import evaluate
+from smoacs.predictors import BUILTIN, builtin_names, for_properties, load_predictor
 from smoacs.predictors.builtin import formula_hash, load_network
 from smoacs.templates import perovskite
 from smoacs.testing import CHECKS

@@ -12,9 +12,10 @@ from pymatgen.core import Lattice, Structure
 from smoacs.chemistry import element_index
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.errors import InputError, MissingExtraError
+from smoacs.evaluation import evaluate
+from smoacs.evaluation.derivatives import GPA
 from smoacs.predictors import chgnet as adapter
-from smoacs.predictors import evaluate, load_predictor
-from smoacs.predictors.derivatives import GPA
+from smoacs.predictors import load_predictor
 from smoacs.testing import CHECKS, default_crystals
 from toys import random_structures
 

@@ -4,7 +4,8 @@ import torch
 
 from smoacs.chemistry import ELEMENTS, goldschmidt, ionic_radius
 from smoacs.crystals import Crystals, DesignSpace, SoftCrystals, neighbor_list
-from smoacs.predictors import Density, ToleranceFactor, evaluate
+from smoacs.evaluation import evaluate
+from smoacs.predictors import Density, ToleranceFactor
 from smoacs.templates import perovskite
 from smoacs.testing import check_predictor
 from toys import random_structures

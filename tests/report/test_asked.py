@@ -5,7 +5,7 @@ import json
 import pytest
 
 from smoacs.report.asked import settings_asked
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 
 TARGETS = ("maximize band_gap", "minimize density")
 EXAMPLES = [

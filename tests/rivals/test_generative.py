@@ -15,7 +15,7 @@ from benchmarks.rivals import perovskite_vae as module
 from benchmarks.rivals.perovskite_vae import SITES, Perovskites, Vae, read_perovskites
 from smoacs.judging import judge
 from smoacs.predictors import CombinedPredictor, ToleranceFactor
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 
 TARGETS = ("toy < 0.5", "0.8 <= tolerance_factor <= 1.0")
 A, B, X = (12, 20, 38, 56), (22, 40, 72), (8, 16)

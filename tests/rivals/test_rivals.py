@@ -16,7 +16,8 @@ from benchmarks.rivals.space import MISSING, NO_COMBINATION
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.judging import judge
 from smoacs.predictors import CombinedPredictor, ToleranceFactor
-from smoacs.search import DesignConfig, run_search
+from smoacs.request import DesignConfig
+from smoacs.search import run_search
 from smoacs.targets import Target
 
 pytestmark = pytest.mark.filterwarnings("ignore:No Pauling electronegativity")  # noble gases

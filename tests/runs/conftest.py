@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from smoacs.search import DesignConfig, DesignResult
+from smoacs.request import DesignConfig
+from smoacs.search import DesignResult
 
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 SPECIES = {

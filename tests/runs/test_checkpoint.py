@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from smoacs.errors import InputError
+from smoacs.request import DesignConfig
 from smoacs.runs import checkpoint, run_directory
 from smoacs.runs.checkpoint import Checkpoints, begin_run, is_interrupted, reopen_run
 from smoacs.runs.interrupt import Interrupt
-from smoacs.search import DesignConfig
 
 CONFIG = DesignConfig(targets=("density > 1",), n=3)
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smoacs.errors import InputError, MissingExtraError, ResourceError
+from smoacs.request import DesignConfig
 from smoacs.runs import add_to_database, check_database, execute, resume, save_run
 from smoacs.runs.database import key_name, key_values, refresh_designs_db
 from smoacs.runs.saved import read_run
-from smoacs.search import DesignConfig
 from toys import Bowl
 
 

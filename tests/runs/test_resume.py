@@ -13,8 +13,8 @@ import pytest
 import smoacs
 from smoacs.cli import run
 from smoacs.errors import InputError, ResourceError
+from smoacs.request import DesignConfig
 from smoacs.runs import execute, save
-from smoacs.search import DesignConfig
 from toys import Bowl
 
 CONFIG = DesignConfig(targets=("toy < 0.3",), n=4, steps=20, device="cpu")
@@ -189,7 +189,7 @@ def test_the_command_line_says_how_to_go_on(tmp_path, capsys, monkeypatch):
 DRIVER = """
 import os, random, shutil, signal, sys, time
 import smoacs.judging, smoacs.runs
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 
 config, kills = DesignConfig.from_toml("run.toml"), int(sys.argv[1])
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smoacs.request import DesignConfig
 from smoacs.runs import read_structures, save_run
 from smoacs.runs.tables import rank_table
-from smoacs.search import DesignConfig
 
 FILES = [
     "config.toml",

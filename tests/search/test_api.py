@@ -6,8 +6,9 @@ from pymatgen.core import Lattice, Structure
 from smoacs.chemistry import oxidation_table
 from smoacs.crystals import Crystals, DesignSpace, SoftCrystals
 from smoacs.errors import InputError
-from smoacs.predictors import evaluate
-from smoacs.search import DesignConfig, ProgressEvent, run_search
+from smoacs.evaluation import evaluate
+from smoacs.request import DesignConfig
+from smoacs.search import ProgressEvent, run_search
 from smoacs.templates import perovskite
 from toys import Bowl
 

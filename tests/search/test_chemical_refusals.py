@@ -4,7 +4,7 @@ import pytest
 
 from smoacs.cli import run
 from smoacs.errors import InputError
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 
 REFUSALS = {
     "no such element": ({"required": "Xx"}, ["required", "'Xx'"]),

@@ -5,10 +5,10 @@ import torch
 
 from smoacs.crystals import Crystals
 from smoacs.errors import InputError
-from smoacs.search import DesignConfig
-from smoacs.search.anneal import all_met
+from smoacs.request import DesignConfig
 from smoacs.search.api import run_search
-from smoacs.search.objective import Objective
+from smoacs.search.gradient.anneal import all_met
+from smoacs.search.gradient.objective import Objective
 from smoacs.targets import Target
 from toys import Bowl, random_structures
 

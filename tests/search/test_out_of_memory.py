@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from smoacs.errors import ResourceError, is_out_of_memory
-from smoacs.search import DesignConfig, run_search
+from smoacs.request import DesignConfig
+from smoacs.search import run_search
 from toys import Bowl
 
 ERRORS = [

@@ -7,8 +7,9 @@ import pytest
 
 from smoacs.errors import InputError
 from smoacs.predictors import CombinedPredictor, ToleranceFactor
-from smoacs.search import DesignConfig, run_search
-from smoacs.search.course import FIRST
+from smoacs.request import DesignConfig
+from smoacs.search import run_search
+from smoacs.search.exhaustive.order import FIRST
 from smoacs.search.plan import (
     UNFINISHED,
     Cost,

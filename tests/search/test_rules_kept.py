@@ -5,7 +5,8 @@ import torch
 
 from smoacs.errors import InputError
 from smoacs.judging import RuleCheck, Rules
-from smoacs.search import DesignConfig, run_search
+from smoacs.request import DesignConfig
+from smoacs.search import run_search
 from smoacs.templates import build_template
 from toys import Bowl
 

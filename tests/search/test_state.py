@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from smoacs.errors import InputError
-from smoacs.search import DesignConfig, run_search
+from smoacs.request import DesignConfig
+from smoacs.search import run_search
 from smoacs.search.settings import PAPER, PRESETS
 from smoacs.search.state import put_back, state_of
 from toys import Bowl, PairEnergy

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import spearmanr
 
 from smoacs.crystals import Crystals
-from smoacs.predictors import evaluate
+from smoacs.evaluation import evaluate
 from smoacs.predictors.builtin import load_network
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings

@@ -15,7 +15,8 @@ from pymatgen.core import Lattice, Structure
 
 from smoacs.cli import run
 from smoacs.crystals import Crystals
-from smoacs.predictors import evaluate, load_predictor
+from smoacs.evaluation import evaluate
+from smoacs.predictors import load_predictor
 from smoacs.predictors.storage import read_weights
 
 CONFIG = """

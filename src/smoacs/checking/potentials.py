@@ -21,9 +21,9 @@ from pymatgen.core import Lattice, Structure
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.dft import load_factory
 from smoacs.errors import InputError, MissingExtraError
+from smoacs.evaluation.threads import single_thread
 from smoacs.judging import element_counts, is_crystal, symbol
 from smoacs.predictors import Predictor
-from smoacs.predictors.threads import single_thread
 from smoacs.relaxation import FMAX, MAX_STEPS, Response, relax
 
 CHGNET: Final = "chgnet"

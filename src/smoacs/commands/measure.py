@@ -44,7 +44,7 @@ def measure_of(rules: Path | None, asked: Mapping[str, object]) -> Measure:
         InputError: A setting is wrong or impossible.
     """
     from smoacs.judging import RuleCheck, Rules
-    from smoacs.search import DesignConfig
+    from smoacs.request import DesignConfig
     from smoacs.templates import build_template, is_seed_source
 
     if rules is None and set(asked) <= {"repeat"}:

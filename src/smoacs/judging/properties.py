@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from smoacs.crystals import Crystals
+from smoacs.evaluation import evaluate, single_thread
 from smoacs.judging.criteria import element_counts, is_crystal
 from smoacs.judging.matching import Match
-from smoacs.predictors import CombinedPredictor, NetworkPredictor, Predictor, evaluate
+from smoacs.predictors import CombinedPredictor, NetworkPredictor, Predictor
 
 
 def evaluate_structures(
@@ -75,7 +76,9 @@ def evaluate_domain(
     reasons = ["no crystal, or unknown elements"] * len(structures)
     usable = usable_structures(structures, predictor)
     if usable:
-        found = network.applicability(Crystals.from_structures([structures[k] for k in usable]))
+        with single_thread():
+            crystals = Crystals.from_structures([structures[k] for k in usable])
+            found = network.applicability(crystals)
         if found is not None:
             inside[usable] = found.in_domain
             for index, reason in zip(usable, found.reasons, strict=True):

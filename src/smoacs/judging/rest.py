@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from smoacs.crystals import Crystals
+from smoacs.evaluation import evaluate_residuals, is_at_rest
 from smoacs.judging.properties import usable_structures
-from smoacs.predictors import Predictor, evaluate_residuals, is_at_rest
+from smoacs.predictors import Predictor
 
 
 def evaluate_rest(

@@ -23,9 +23,9 @@ from smoacs.judging.matching import Match, angles_kept, match_template
 from smoacs.judging.properties import evaluate_domain, evaluate_structures
 from smoacs.judging.rest import at_rest, evaluate_rest
 from smoacs.judging.rules import RuleCheck
-from smoacs.pareto import front_ranks
 from smoacs.predictors import ENERGY, Predictor
 from smoacs.targets import Target, check_spreads, on_worse_side
+from smoacs.targets.front import front_ranks
 from smoacs.templates import Template
 
 

@@ -19,7 +19,7 @@ from smoacs.learning.settings import LearnSettings
 from smoacs.learning.tune import check_data
 from smoacs.predictors.builtin import BUILTIN, builtin_names, load_network
 from smoacs.predictors.registry import installed_predictors
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 
 
 @dataclass(frozen=True)

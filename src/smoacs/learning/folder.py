@@ -23,8 +23,8 @@ import pandas as pd
 from smoacs.errors import InputError
 from smoacs.learning.labelled import joined
 from smoacs.learning.numbers import RoundNumbers
+from smoacs.request import DesignConfig
 from smoacs.runs import write_file
-from smoacs.search import DesignConfig
 from smoacs.training.checkpoint import write_atomically
 
 _SETTINGS: Final = "learn.json"

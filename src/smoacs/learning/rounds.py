@@ -25,9 +25,9 @@ from smoacs.learning.labelling import NOTHING, Labelling, LabelState, Oracle
 from smoacs.learning.numbers import RoundNumbers, known_share, stop_reason
 from smoacs.learning.settings import LearnSettings
 from smoacs.learning.tune import Tuning, fine_tune
+from smoacs.request import DesignConfig
 from smoacs.runs import SavedRun, execute, read_run, resume
 from smoacs.runs.directory import is_unfinished
-from smoacs.search import DesignConfig
 from smoacs.training.checkpoint import write_atomically
 
 _SEEDS: Final = 2**63

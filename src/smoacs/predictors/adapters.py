@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction, FunctionCtx, once_differentiable
 
-from smoacs.crystals import Crystals, NeighborList
-from smoacs.predictors.base import chunk_systems
+from smoacs.crystals import Crystals, NeighborList, chunk_systems
 
 DENSE = 2.5
 """Å³/atom. Less volume than in any crystal at rest: the densest of the Materials Project, beryllium

@@ -3,18 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from smoacs.crystals import Crystals, NeighborList, neighbor_list
+from smoacs.crystals import Crystals, NeighborList
 from smoacs.errors import InputError
-from smoacs.predictors.properties import physical
-from smoacs.predictors.threads import single_thread
-
-ATOMS_PER_CHUNK = 2000
-"""Crystals are evaluated in chunks of about this many atoms, which bounds memory."""
 
 
 @runtime_checkable
@@ -99,35 +91,3 @@ def for_properties(predictor: Predictor, names: Collection[str]) -> Predictor:
         parts = [p for p in predictor.parts if not p.properties.keys().isdisjoint(names)]
         return CombinedPredictor([for_properties(part, names) for part in parts or predictor.parts])
     return predictor.for_properties(names) if isinstance(predictor, Narrowing) else predictor
-
-
-@single_thread()
-def evaluate(predictor: Predictor, crystals: Crystals) -> dict[str, NDArray[np.float64]]:
-    """Evaluate crystals in chunks, without gradients, as users see the values.
-
-    Returns:
-        For each property its values in its unit, shape [B]; NaN for a crystal that is not finite.
-    """
-    results: dict[str, list[NDArray[np.float64]]] = {name: [] for name in predictor.properties}
-    for systems in chunk_systems(crystals.counts, ATOMS_PER_CHUNK):
-        part = crystals.select(systems)
-        with torch.no_grad():
-            out = predictor(part, neighbor_list(part, predictor.cutoff))
-        for name, values in results.items():
-            sound = out[name].double().cpu().where(part.finite.cpu(), torch.nan)
-            values.append(physical(name, sound.numpy()))
-    return {name: np.concatenate(values) for name, values in results.items()}
-
-
-def chunk_systems(counts: Tensor, atoms_per_chunk: int) -> list[Tensor]:
-    """Split B crystals with `counts` atoms [B] into runs of about `atoms_per_chunk` atoms.
-
-    Returns:
-        Indices of the crystals of each chunk; every crystal once, in order.
-    """
-    systems = torch.arange(len(counts), device=counts.device)
-    if len(counts) == 1:
-        return [systems]
-    before = torch.cumsum(counts, 0) - counts
-    sizes = torch.unique_consecutive(before // atoms_per_chunk, return_counts=True)[1]
-    return list(systems.split(sizes.tolist()))

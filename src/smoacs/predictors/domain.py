@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS
-from smoacs.crystals import Crystals, NeighborList, neighbor_list
-from smoacs.predictors.base import ATOMS_PER_CHUNK, chunk_systems
+from smoacs.crystals import ATOMS_AT_ONCE, Crystals, NeighborList, chunk_systems, neighbor_list
 from smoacs.predictors.descriptors import Density
-from smoacs.predictors.threads import single_thread
 
 QUANTILE = 0.002
 """Share of the training crystals that may lie beyond each end of a range."""
@@ -117,7 +115,6 @@ def training_domain(
     return TrainingDomain(element_counts=dict(sorted(element_counts.items())), ranges=ranges)
 
 
-@single_thread()
 def applicability(
     crystals: Crystals, domain: TrainingDomain, elements: frozenset[str], cutoff: float
 ) -> Applicability:
@@ -130,7 +127,7 @@ def applicability(
         cutoff: The predictor's, Å.
     """
     reasons: list[str] = []
-    for systems in chunk_systems(crystals.counts, ATOMS_PER_CHUNK):
+    for systems in chunk_systems(crystals.counts, ATOMS_AT_ONCE):
         part = crystals.select(systems)
         geometry = geometry_of(part, neighbor_list(part, cutoff), cutoff)
         sound = part.finite.cpu().numpy()

@@ -41,6 +41,9 @@ PROPERTIES: Mapping[str, PropertyInfo] = {
 }
 
 
+ENERGY = "formation_energy"
+"""The property that is an energy; reference energies of the elements do not act on geometry."""
+
 SPREAD_SUFFIX = ".std"
 """The standard deviation of a predicted property is a property, too: its name with this."""
 

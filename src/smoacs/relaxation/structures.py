@@ -8,17 +8,11 @@ import torch
 from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
-from smoacs.crystals import Crystals, neighbor_list
+from smoacs.crystals import Crystals, chunk_systems, neighbor_list
 from smoacs.errors import InputError
-from smoacs.predictors import (
-    ENERGY,
-    Predictor,
-    chunk_systems,
-    energy_gradients,
-    for_properties,
-    load_predictor,
-)
-from smoacs.predictors.threads import Workers, atoms_per_chunk
+from smoacs.evaluation import energy_gradients
+from smoacs.evaluation.threads import Workers, atoms_per_chunk
+from smoacs.predictors import ENERGY, Predictor, for_properties, load_predictor
 from smoacs.relaxation.optimiser import FMAX, MAX_STEPS, Response, relax
 from smoacs.relaxation.symmetry import SymmetricPotential
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from smoacs.search import DesignConfig
+from smoacs.request import DesignConfig
 
 _ELSEWHERE = {"template", "repeat", "targets", "n", "steps", "seed"}
 """Settings of every run, which have a place of their own wherever settings are shown."""

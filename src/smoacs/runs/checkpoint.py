@@ -30,6 +30,7 @@ from pathlib import Path
 import torch
 
 from smoacs.errors import InputError
+from smoacs.request import DesignConfig
 from smoacs.runs.directory import (
     CHECKS_FOLDER,
     check_contents,
@@ -39,7 +40,6 @@ from smoacs.runs.directory import (
 )
 from smoacs.runs.interrupt import Interrupt
 from smoacs.runs.saved import read_summary
-from smoacs.search import DesignConfig
 from smoacs.search.state import State
 from smoacs.training.checkpoint import load_state, write_atomically
 

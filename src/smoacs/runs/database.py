@@ -27,9 +27,9 @@ from pymatgen.core import Structure
 from smoacs.errors import InputError, MissingExtraError
 from smoacs.judging import charges, symbol
 from smoacs.predictors.properties import PROPERTIES
+from smoacs.request import DesignConfig
+from smoacs.request.database_address import is_url, without_password
 from smoacs.runs.directory import check_file
-from smoacs.search import DesignConfig
-from smoacs.search.database_address import is_url, without_password
 
 DATABASE_FILE = "designs.db"
 

@@ -11,8 +11,8 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError
+from smoacs.request import DesignConfig
 from smoacs.runs.reading import read_structures
-from smoacs.search import DesignConfig
 from smoacs.targets import Target
 
 _TEXT = ("id", "formula", "space_group", "oxidation_states", "structure_file")

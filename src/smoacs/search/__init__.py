@@ -1,7 +1,7 @@
-"""Gradient-based search for crystals: settings, stages, and `run_search` over all of them."""
+"""The search for crystals: by gradients, through all compositions, and over many seeds."""
 
-from smoacs.search.api import DesignResult, run_search
-from smoacs.search.config import DesignConfig
+from smoacs.search.api import run_search
 from smoacs.search.progress import ProgressCallback, ProgressEvent
+from smoacs.search.result import DesignResult
 
-__all__ = ["DesignConfig", "DesignResult", "ProgressCallback", "ProgressEvent", "run_search"]
+__all__ = ["DesignResult", "ProgressCallback", "ProgressEvent", "run_search"]

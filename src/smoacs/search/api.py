@@ -1,76 +1,30 @@
 """`run_search`: from a template and targets to discrete crystals."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 
-import pandas as pd
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError
+from smoacs.evaluation import Evaluator, held_sites
 from smoacs.predictors import ENERGY, Predictor, load_predictor, resolve_device
-from smoacs.search.beginnings import Beginning
-from smoacs.search.chemical_rules import crystal_rules
-from smoacs.search.config import DesignConfig
-from smoacs.search.decoration_rules import decoration_rule
-from smoacs.search.exhaustive import Exhaustive
-from smoacs.search.geometry_guard import GeometryGuard
-from smoacs.search.gradients import Gradients, to_structures
-from smoacs.search.held import held_sites
-from smoacs.search.objective import Objective
-from smoacs.search.pareto import front_of
+from smoacs.relaxation.geometry_guard import GeometryGuard, to_structures
+from smoacs.request.chemical_rules import crystal_rules
+from smoacs.request.config import DesignConfig
+from smoacs.request.decoration_rules import decoration_rule
+from smoacs.search.exhaustive.search import Exhaustive
+from smoacs.search.gradient.known_crystals import Beginning
+from smoacs.search.gradient.objective import Objective
+from smoacs.search.gradient.search import Gradients
 from smoacs.search.plan import Plan, plan_search, with_rest_decided
 from smoacs.search.progress import ProgressCallback, Recorder
-from smoacs.search.relax import Evaluator
-from smoacs.search.seeded import search_seeds
+from smoacs.search.result import DesignResult
+from smoacs.search.seeds.search import search_seeds
 from smoacs.search.state import Keeper
-from smoacs.search.wanted import wanted_properties
 from smoacs.targets import Target, check_spreads
+from smoacs.targets.caution import wanted_properties
+from smoacs.targets.scalarisation import front_of
 from smoacs.templates import Template, is_seed_source
-
-
-@dataclass(frozen=True)
-class DesignResult:
-    """What a search found; not judged yet.
-
-    Attributes:
-        config: What was asked for, with `at_rest` decided.
-        template: The template, restricted to the elements asked for; of seeds, the first one's.
-        structures: One crystal per candidate, oxidation states on its sites.
-        combinations: Name of the charge combination of each candidate.
-        history: Properties of every candidate at every step, in long form.
-        predictor_calls: Forward (and backward) passes, counted per candidate.
-        timings: Seconds, by what they were spent on, and "total".
-        steps: Optimisation steps.
-        interrupted: Whether the search was stopped before its last step.
-        met: Which structures the search holds for successes; empty if it does not say.
-        losses: Loss of the targets of each structure, as the search counts it; of failures at rest,
-            what they lack of it included; empty likewise.
-        search: How it was searched, as in summary.json: `method`, `note` and, of an exhaustive
-            search, what there was and what was found.
-        decorations: Every decoration that an exhaustive search has evaluated, with its values; None
-            of a search by gradients.
-        templates: The template of each candidate where they come from seeds; else empty.
-        originals: The same before any constraint was applied.
-        skipped_seeds: Seeds that could not be used, each with the reason.
-    """
-
-    config: DesignConfig
-    template: Template
-    structures: list[Structure]
-    combinations: list[str]
-    history: pd.DataFrame
-    predictor_calls: int
-    timings: dict[str, float]
-    steps: int
-    interrupted: bool = False
-    met: tuple[bool, ...] = ()
-    losses: tuple[float, ...] = ()
-    search: Mapping[str, object] = field(default_factory=dict)
-    decorations: pd.DataFrame | None = None
-    templates: tuple[Template, ...] = ()
-    originals: tuple[Template, ...] = ()
-    skipped_seeds: tuple[str, ...] = ()
 
 
 def run_search(
@@ -134,7 +88,9 @@ def _search_template(
         plan = plan_search(config, template, targets, predictor, rule=rule)
     if plan.space is not None:
         return _search_exhaustively(config, predictor, plan, targets=targets, told=told)
-    front = front_of(config, targets, resolve_device(config.device))
+    front = None
+    if config.pareto is not False:
+        front = front_of(targets, config.n, config.seed, resolve_device(config.device))
     with Objective(
         predictor,
         targets,

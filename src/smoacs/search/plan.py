@@ -8,11 +8,12 @@ import torch
 
 from smoacs.errors import InputError
 from smoacs.predictors import ENERGY, Predictor
-from smoacs.search.config import DesignConfig
-from smoacs.search.course import FIRST
-from smoacs.search.enumerate import Rule, n_fillings
-from smoacs.search.site_symmetry import SiteSymmetry
-from smoacs.search.survey import LIMIT, MOST_COPIES, Space, cheap_parts, survey
+from smoacs.relaxation.site_symmetry import SiteSymmetry
+from smoacs.request.config import DesignConfig
+from smoacs.request.decoration_rules import Rule
+from smoacs.search.exhaustive.decorations import n_fillings
+from smoacs.search.exhaustive.order import FIRST
+from smoacs.search.exhaustive.survey import LIMIT, MOST_COPIES, Space, cheap_parts, survey
 from smoacs.targets import Target
 from smoacs.templates import Template
 

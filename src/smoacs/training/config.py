@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from smoacs.errors import InputError
-from smoacs.predictors.derivatives import ENERGY
+from smoacs.predictors import ENERGY
 from smoacs.predictors.properties import PROPERTIES
 from smoacs.predictors.settings import NetworkSettings
 from smoacs.training.data import Noise

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smoacs.predictors.derivatives import ENERGY
+from smoacs.predictors import ENERGY
 from smoacs.predictors.network import Network
 from smoacs.predictors.properties import physical
 from smoacs.training.data import Dataset, make_batch

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smoacs.errors import SmoacsError
-from smoacs.predictors.derivatives import ENERGY
+from smoacs.predictors import ENERGY
 from smoacs.predictors.geometry import TRAINING_WALL, WALL
 from smoacs.predictors.network import Network
 from smoacs.training.checkpoint import load_state, save_state, write_atomically

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from smoacs.predictors.derivatives import GPA
+from smoacs.evaluation.derivatives import GPA
 from smoacs.predictors.network import Network
 from smoacs.training.data import Batch
 

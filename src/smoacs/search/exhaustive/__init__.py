@@ -1,0 +1,1 @@
+"""The search through all compositions of a template, the most promising first."""

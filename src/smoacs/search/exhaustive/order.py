@@ -1,0 +1,152 @@
+"""Which decorations an exhaustive search takes next: some by chance, then the most promising."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+from smoacs.search.exhaustive.regression import Regression
+from smoacs.search.exhaustive.survey import Space
+
+FIRST = 100
+"""Decorations, drawn at random, that the search learns from first."""
+
+ROUND = 64
+"""Fewest decorations of a round, after which it learns again. Later rounds have one for eight that
+are known."""
+
+LEAST = 16
+"""Decorations that are worth a round where little is missing or little is left of the budget."""
+
+LEARNT = 2_000
+"""Decorations from which is learnt; the guesses of later ones stay as they are."""
+
+BLOCK = 50_000
+"""Decorations that are compared with each other; a larger space is gone through in such blocks."""
+
+
+class Promise:
+    """How likely decorations are to meet all targets at rest, by the shortfalls of known ones.
+
+    Every shortfall (see `hopes`) is taken as normally distributed about its regression, with one
+    width for all decorations, and as independent of the others.
+    """
+
+    def __init__(self, parts: NDArray[np.int64], shortfalls: NDArray[np.float64]) -> None:
+        """Learn from M decorations.
+
+        Args:
+            parts: Combination, then the element of each site (Z - 1), [M, 1 + n].
+            shortfalls: By how much each bound is missed, negative where it is met, [M, S].
+        """
+        self._regression = Regression(parts, shortfalls)
+
+    def __call__(self, parts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Logarithm of the chance of each of b decorations, [b]."""
+        widths = self._regression.errors.clip(min=np.finfo(np.float32).tiny)
+        chances: NDArray[np.float64] = log_ndtr(-self._regression(parts) / widths).sum(axis=1)
+        return chances
+
+
+class Course:
+    """The way through a space, and how far along it a search is.
+
+    Attributes:
+        rows: Decorations of the rounds so far, in their order.
+        at_once: Most decorations of a round.
+    """
+
+    def __init__(self, space: Space, *, seed: int, at_once: int) -> None:
+        """Begin.
+
+        Args:
+            space: All decorations.
+            seed: Of the order among those of which nothing is known.
+            at_once: Most decorations that are to be relaxed at the same time.
+        """
+        order = np.random.default_rng(seed).permutation(len(space))
+        self._blocks = np.split(order, range(BLOCK, len(space), BLOCK))
+        self._parts = space.parts
+        everyone = space.compositions(np.arange(len(space)))
+        self._formula = np.unique(everyone, axis=0, return_inverse=True)[1].ravel()
+        self._is_left = np.ones(len(space), dtype=np.bool_)
+        self._ranked: tuple[Promise, int, NDArray[np.float64]] | None = None
+        self.rows = np.zeros(0, dtype=np.int64)
+        self.at_once = at_once
+
+    def __len__(self) -> int:
+        """Decorations of the rounds so far."""
+        return len(self.rows)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left."""
+        return len(self) == len(self._is_left)
+
+    def take(self, rows: NDArray[np.int64]) -> None:
+        """Go through a round."""
+        self.rows = np.concatenate([self.rows, rows])
+        self._is_left[rows] = False
+
+    def n_distinct(self, met: NDArray[np.bool_]) -> int:
+        """Compositions among the decorations so far of which it is said that they succeed."""
+        return len(np.unique(self._formula[self.rows[met]]))
+
+    def hope(self, promise: Promise | None, met: NDArray[np.bool_]) -> float:
+        """Successes of new formulas that are to be expected of all decorations left.
+
+        Args:
+            promise: Of decorations; None if nothing is known.
+            met: Whether those so far succeed.
+        """
+        if promise is None or len(self._blocks) > 1:  # of other blocks nothing is known
+            return np.inf
+        (block,) = self._blocks
+        counts = self._is_left[block] & ~self._had(block, met)
+        return float(np.exp(self._of_block(promise, 0)[counts]).sum())
+
+    def next_round(
+        self,
+        promise: Promise | None,
+        met: NDArray[np.bool_],
+        *,
+        missing: int | None = None,
+        most: int | None = None,
+    ) -> NDArray[np.int64]:
+        """Decorations to relax next, best first; not more than can be learnt from.
+
+        Args:
+            promise: Of decorations; None if nothing is known.
+            met: Whether those so far succeed.
+            missing: Successes still wanted; None for all there are. Not many more decorations are
+                taken than give them.
+            most: Decorations that the budget still allows; None for any number.
+        """
+        number = next(k for k, part in enumerate(self._blocks) if self._is_left[part].any())
+        block = self._blocks[number]
+        left = block[self._is_left[block]]
+        size = self._round_size(promise)
+        if promise is not None:
+            chances = self._of_block(promise, number)[self._is_left[block]]
+            order = np.lexsort((-chances, self._had(left, met)))
+            left = left[order]
+            if missing is not None:
+                hoped = np.exp(chances[order]).cumsum()
+                size = min(size, max(LEAST, int(np.searchsorted(hoped, missing)) + 1))
+        return left[: size if most is None else min(size, most)]
+
+    def _had(self, rows: NDArray[np.int64], met: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether formulas succeed already: another decoration of them is no other design."""
+        return np.isin(self._formula[rows], self._formula[self.rows[met]])
+
+    def _round_size(self, promise: Promise | None) -> int:
+        if len(self) < FIRST:
+            return min(self.at_once, FIRST - len(self))
+        if promise is None or len(self) >= LEARNT:
+            return self.at_once
+        return min(self.at_once, max(ROUND, len(self) // 8))
+
+    def _of_block(self, promise: Promise, number: int) -> NDArray[np.float64]:
+        """Chances of a block, which stay as long as the promise does."""
+        if self._ranked is None or self._ranked[0] is not promise or self._ranked[1] != number:
+            self._ranked = promise, number, promise(self._parts(self._blocks[number]))
+        return self._ranked[2]

@@ -1,0 +1,1 @@
+"""The search by gradients: a soft stage that anneals, and a discrete one."""

@@ -1,0 +1,80 @@
+"""Crystals on a template that are known already, as candidates to go on from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pymatgen.core import Lattice, Structure
+
+from smoacs.chemistry import ELEMENTS, element_index
+from smoacs.crystals import DesignSpace, SoftCrystals
+from smoacs.request.decoration_rules import Rule
+from smoacs.templates import Template
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """A crystal that a search has found.
+
+    Attributes:
+        structure: Its sites in the order of the template's, coordinates not wrapped.
+        combination: Name of its charge combination.
+    """
+
+    structure: Structure
+    combination: str
+
+
+def of_seed(template: Template, rule: Rule | None) -> list[Beginning]:
+    """The seed itself, once for each combination that allows its elements; often there is none.
+
+    Args:
+        template: Of a seed: its sites are called by their elements.
+        rule: A further constraint on decorations.
+    """
+    if not set(template.site_labels) <= set(ELEMENTS):
+        return []
+    elements = np.array([[element_index(label) for label in template.site_labels]])
+    sites = np.arange(template.n_sites)
+    tied = sites if template.tied_to is None else template.tied_to
+    if (elements[:, tied] != elements).any():
+        return []
+    seed = Structure(
+        Lattice.from_parameters(*template.lengths, *template.angles),
+        list(template.site_labels),
+        template.frac_coords,
+    )
+    return [
+        Beginning(seed, name)
+        for k, name in enumerate(template.combination_names)
+        if template.allowed[k, sites, elements[0]].all() and (rule is None or rule(k, elements)[0])
+    ]
+
+
+def begun(space: DesignSpace, template: Template, begin: Sequence[Beginning]) -> SoftCrystals:
+    """Candidates that become these crystals when they are made discrete.
+
+    Args:
+        space: Of as many candidates of the template.
+        template: What the crystals are on.
+        begin: The crystals.
+    """
+    soft = SoftCrystals.start(space, torch.Generator())
+    cells = np.array([known.structure.lattice.parameters for known in begin])
+    coords = np.concatenate([known.structure.frac_coords for known in begin])
+    elements = [element_index(s.symbol) for known in begin for s in known.structure.species]
+    chosen = [template.combination_names.index(known.combination) for known in begin]
+    low, high = space.angle_bounds.unbind(1)
+    like = soft.lengths.detach()
+    with torch.no_grad():
+        soft.lengths.copy_(torch.as_tensor(cells[:, :3]) / soft.length_unit)
+        angles = torch.as_tensor(cells[:, 3:]).to(like)
+        soft.angles.copy_((angles - low) / (high - low).clamp(min=1e-6))
+        soft.displacements.copy_(torch.as_tensor(coords).to(like) - space.frac_coords)
+        soft.element_scores.zero_()
+        soft.element_scores[torch.arange(len(elements)), torch.tensor(elements)] = 1.0
+        soft.combination_scores.zero_()
+        soft.combination_scores[torch.arange(len(begin)), torch.tensor(chosen)] = 1.0
+    soft.project()
+    return soft

@@ -1,0 +1,54 @@
+"""What a search found, before anybody has judged it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+from pymatgen.core import Structure
+
+from smoacs.request import DesignConfig
+from smoacs.templates import Template
+
+
+@dataclass(frozen=True)
+class DesignResult:
+    """What a search found; not judged yet.
+
+    Attributes:
+        config: What was asked for, with `at_rest` decided.
+        template: The template, restricted to the elements asked for; of seeds, the first one's.
+        structures: One crystal per candidate, oxidation states on its sites.
+        combinations: Name of the charge combination of each candidate.
+        history: Properties of every candidate at every step, in long form.
+        predictor_calls: Forward (and backward) passes, counted per candidate.
+        timings: Seconds, by what they were spent on, and "total".
+        steps: Optimisation steps.
+        interrupted: Whether the search was stopped before its last step.
+        met: Which structures the search holds for successes; empty if it does not say.
+        losses: Loss of the targets of each structure, as the search counts it; of failures at rest,
+            what they lack of it included; empty likewise.
+        search: How it was searched, as in summary.json: `method`, `note` and, of an exhaustive
+            search, what there was and what was found.
+        decorations: Every decoration that an exhaustive search has evaluated, with its values; None
+            of a search by gradients.
+        templates: The template of each candidate where they come from seeds; else empty.
+        originals: The same before any constraint was applied.
+        skipped_seeds: Seeds that could not be used, each with the reason.
+    """
+
+    config: DesignConfig
+    template: Template
+    structures: list[Structure]
+    combinations: list[str]
+    history: pd.DataFrame
+    predictor_calls: int
+    timings: dict[str, float]
+    steps: int
+    interrupted: bool = False
+    met: tuple[bool, ...] = ()
+    losses: tuple[float, ...] = ()
+    search: Mapping[str, object] = field(default_factory=dict)
+    decorations: pd.DataFrame | None = None
+    templates: tuple[Template, ...] = ()
+    originals: tuple[Template, ...] = ()
+    skipped_seeds: tuple[str, ...] = ()

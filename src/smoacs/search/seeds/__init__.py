@@ -1,0 +1,1 @@
+"""A search over many seeds, each with a template of its own."""
