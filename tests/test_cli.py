@@ -20,9 +20,10 @@ import smoacs.runs
 import smoacs.training
 from smoacs.chemistry import ELEMENTS
 from smoacs.cli import run
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import WeightsHeader, save_weights
+from smoacs.predictors.storage import save_weights
 from smoacs.templates import TEMPLATE_NAMES
 
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]

@@ -19,6 +19,26 @@ class MissingExtraError(InputError):
     """An optional dependency is not installed; the message names the extra that brings it."""
 
 
+def short(value: object, length: int = 80) -> str:
+    """Text of something that a user gave, fit to be quoted in one line of an error.
+
+    What is not printable is escaped; of a long text, the middle is left out.
+
+    Args:
+        value: A text as it is; of anything else, its `repr`.
+        length: At most so many characters.
+    """
+    text = value if isinstance(value, str) else repr(value)
+    half = (length - len(_LEFT_OUT)) // 2
+    if len(text) > length:
+        text = f"{text[:half]}{_LEFT_OUT}{text[-half:]}"
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= length else f"{text[:half]}{_LEFT_OUT}{text[-half:]}"
+
+
+_LEFT_OUT = " ... "
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, of Python or of torch, says that memory ran out."""
     if isinstance(error, MemoryError):

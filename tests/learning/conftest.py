@@ -12,9 +12,10 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.dft import DftLabel, DftSettings, DftValues, LabelProgress, plan_calculation
 from smoacs.dft.labels import open_labels
 from smoacs.judging import element_counts
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import WeightsHeader, save_weights
+from smoacs.predictors.storage import save_weights
 from smoacs.request import DesignConfig
 
 SIZES = NetworkSettings(

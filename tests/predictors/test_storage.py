@@ -1,6 +1,7 @@
 import json
 import pickle
 from dataclasses import replace
+from importlib.resources import as_file, files
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.errors import InputError
-from smoacs.predictors.builtin import NetworkPredictor, load_network
+from smoacs.predictors.builtin import BUILTIN, NetworkPredictor, load_network
 from smoacs.predictors.storage import read_weights, save_weights
 
 FORMULAS = torch.tensor([3, 14, 159], dtype=torch.int64)
@@ -23,12 +24,18 @@ def path(tmp_path, network, header):
     return path
 
 
-def rewrite(path, *, meta=None, drop=(), change=None):
-    """Write the file again with another `smoacs` entry, or without some tensors."""
+def rewrite(path, *, meta=None, drop=(), change=None, tensors=None, old=False):
+    """Write the file again with another `smoacs` entry, or without some tensors, or with others.
+
+    With `old`, as a version wrote it that knew no fingerprint.
+    """
     with safe_open(path, framework="pt") as file:
         entry = json.loads(file.metadata()["smoacs"])
-        tensors = {key: file.get_tensor(key) for key in file.keys() if key not in drop}  # noqa: SIM118
+        kept = {key: file.get_tensor(key) for key in file.keys() if key not in drop}  # noqa: SIM118
+    tensors = kept | {name: change(kept[name]) for name, change in (tensors or {}).items()}
     entry |= change or {}
+    if old:
+        del entry["fingerprint"]
     entry = json.dumps(entry) if meta is None else meta
     save_file(tensors, path, metadata={"smoacs": entry})
 
@@ -169,6 +176,109 @@ def test_header_of_another_network(path, header):
 def test_tensor_missing(path, tensor):
     rewrite(path, drop=(tensor,))
     assert tensor in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cutoff": float("nan")}, "cutoff = nan must be from 1.0 to 20.0"),
+        ({"cutoff": float("inf")}, "cutoff = inf"),
+        ({"cutoff": -1.0}, "cutoff = -1.0"),
+        ({"cutoff": 1e9}, "cutoff = 1000000000.0"),
+        ({"cutoff": 4.5}, "cutoff = 4.5 but the radial functions end at 5 Å"),
+        ({"layers": 10**7}, "layers = 10000000 must be from 1 to 32"),
+        ({"layers": 3}, "interactions.2"),
+        ({"layers": 1.5}, "settings.layers"),
+        ({"layers": True}, "settings.layers"),
+        ({"channels": 0}, "channels = 0"),
+        ({"channels": 10**400}, "channels = 1000"),
+        ({"members": 2}, "size of"),
+        ({"radial": 1}, "radial = 1"),
+        ({"normalise_messages": 1}, "settings.normalise_messages"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused_before_anything_is_built(path, header, change, message):
+    rewrite(path, change={"settings": vars(header.settings) | change}, old=True)
+    assert message in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"properties": {}}, "properties must be 1 to 256, not 0"),
+        ({"properties": {"formation_energy": "eV/atom", "band_gap": "meV"}}, "band_gap is in eV"),
+        ({"properties": {"formation_energy": "eV/atom", "a.std": "eV"}}, "no name of a property"),
+        ({"elements": ["Xx"]}, "not 'Xx'"),
+        ({"elements": []}, "symbols from H to Cf"),
+        ({"log10": {"bulk_modulus": 3.0}}, "log10 names 'bulk_modulus'"),
+        ({"log10": {"band_gap": float("nan")}}, "log10.band_gap = nan"),
+        ({"readouts": {"band_gap": "cube"}}, "readouts.band_gap = 'cube'"),
+        ({"readouts": {"band_gap": "sqrt"}}, "readouts.0.project"),
+        ({"domain": {"element_counts": {}, "ranges": {"density": [2.0, 1.0]}}}, "domain.ranges"),
+    ],
+)
+def test_parts_that_do_not_agree(path, change, message):
+    rewrite(path, change=change, old=True)
+    assert message in refused(path)
+
+
+def test_header_nested_a_thousand_deep(path):
+    rewrite(path, meta='{"format": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    assert "nested too deeply" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "change", "message"),
+    [
+        ("embedding", lambda x: x.double(), "is of type"),
+        ("scale", lambda x: x.half(), "scale is of type torch.float16"),
+        ("element_shift", lambda x: x / 0, "element_shift holds what is no finite number"),
+        ("embedding", lambda x: x.int(), "embedding is of type torch.int32"),
+        ("training_formulas", lambda x: x.flip(0), "sorted whole numbers"),
+        ("training_formulas", lambda x: x.double(), "sorted whole numbers"),
+    ],
+)
+def test_tensors_are_held_to_the_header(path, tensor, change, message):
+    rewrite(path, tensors={tensor: change}, old=True)
+    assert message in refused(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tensors": {"scale": lambda x: x * 1.01}},
+        {"tensors": {"training_formulas": lambda x: x + 1}},
+        {"change": {"properties": {"band_gap": "eV", "formation_energy": "eV/atom"}}},
+        {"change": {"log10": {"band_gap": 2.0}}},
+        {"change": {"fingerprint": "0" * 64}},
+    ],
+)
+def test_what_was_changed_after_it_was_written_is_refused(path, changes):
+    rewrite(path, **changes)
+    assert "their fingerprint is another" in refused(path)
+
+
+def test_files_of_versions_without_fingerprint_are_read(path, network):
+    rewrite(path, old=True)
+    again, _, _ = read_weights(path)
+    assert torch.equal(again.embedding, network.embedding)
+
+
+def test_the_weights_of_the_package_have_their_fingerprint():
+    with as_file(files("smoacs.predictors") / "weights" / f"{BUILTIN}.safetensors") as path:
+        with safe_open(path, framework="pt") as file:
+            assert len(json.loads(file.metadata()["smoacs"])["fingerprint"]) == 64
+        read_weights(path)
+
+
+def test_default_precision_of_the_program_around_does_not_matter(path, network):
+    torch.set_default_dtype(torch.float64)
+    try:
+        again, _, _ = read_weights(path)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {x.dtype for x in again.state_dict().values()} == {torch.float32}
+    assert again.geometry.covalent_radii.dtype == torch.float32
 
 
 def test_load_network_names_what_there_is(tmp_path):

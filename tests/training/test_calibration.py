@@ -13,10 +13,11 @@ from scipy.stats import spearmanr
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate
 from smoacs.predictors.builtin import load_network
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.spread import summary_count
-from smoacs.predictors.storage import WeightsHeader, read_weights, save_weights
+from smoacs.predictors.storage import read_weights, save_weights
 from smoacs.training import calibration
 from smoacs.training.calibrate import calibrate_file, main
 from smoacs.training.calibration import Evaluated, calibrate, evaluate_ensemble, some_of

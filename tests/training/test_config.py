@@ -88,7 +88,7 @@ def test_shipped_config_is_valid(monkeypatch, tmp_path):
         ({"bach_size": "3"}, "", r"unknown setting 'bach_size'; did you mean 'batch_size'"),
         ({}, "[noise]\nshear_ = 0.1", r"unknown setting 'noise.shear_'; did you mean 'shear'"),
         ({}, "[network]\nchanels = 3", r"'network.chanels'; did you mean 'channels'"),
-        ({}, "[network]\nchannels = 0", r"network.channels must be above 0"),
+        ({}, "[network]\nchannels = 0", r"network.channels = 0 must be from 1 to 8192"),
         ({}, "[network]\nmembers = 2", r"ensemble's size is 'members'"),
         ({}, "[heads.band_gap]\nunits = 'eV'", r"did you mean 'unit'"),
         ({}, "[heads.band_gap]\nunit = 'meV'", r"unit is 'meV', but band_gap is in eV"),

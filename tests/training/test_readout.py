@@ -10,10 +10,11 @@ import torch
 from smoacs.cli import run
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import formula_hash
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.readout import LINEAR, SQRT
 from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import WeightsHeader, read_weights, save_weights
+from smoacs.predictors.storage import read_weights, save_weights
 from smoacs.training import calibration
 from smoacs.training.calibrate import calibrate_file
 from smoacs.training.config import TrainConfig

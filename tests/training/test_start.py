@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from smoacs.errors import InputError
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import WeightsHeader, save_weights, stack_members
+from smoacs.predictors.storage import save_weights, stack_members
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import build_dataset, make_batch
 from smoacs.training.evaluation import predict_dataset

@@ -25,8 +25,9 @@ from smoacs.learning.replay import distant_crystals
 from smoacs.learning.settings import LearnSettings
 from smoacs.predictors import load_predictor
 from smoacs.predictors.builtin import formula_hash, load_network
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
-from smoacs.predictors.storage import WeightsHeader, save_weights, stack_members
+from smoacs.predictors.storage import save_weights, stack_members
 from smoacs.training.checkpoint import load_state
 from smoacs.training.config import DataSource, HeadSettings, TrainConfig
 from smoacs.training.data import Noise

@@ -12,9 +12,10 @@ from torch import Tensor
 from smoacs.crystals import Crystals, NeighborList
 from smoacs.errors import InputError
 from smoacs.predictors.domain import Applicability, applicability
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.properties import SPREAD_SUFFIX
-from smoacs.predictors.storage import WeightsHeader, read_weights
+from smoacs.predictors.storage import read_weights
 
 BUILTIN = "mp2018"
 """Name of the weights in the package that are used unless others are asked for."""

@@ -23,6 +23,9 @@ DESCRIPTOR_WEIGHT = 0.25
 HALF = ("project", "points", "described")
 """Buffers that a weights file holds in half precision; the fit rounds them to that."""
 
+DESCRIPTORS = 2 * valence_table().shape[1]
+"""How many numbers `Composition` gives: means and deviations of five, a volume and a mass."""
+
 _SMALLEST_VARIANCE = 1e-4
 """Keeps the slope of a standard deviation over equal atoms finite, in squared features."""
 

@@ -1,6 +1,24 @@
 """Sizes of the built-in network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from smoacs.errors import short
+
+LIMITS = {
+    "cutoff": (1.0, 20.0),
+    "channels": (1, 8192),
+    "moment_channels": (1, 1024),
+    "hidden": (2, 16384),
+    "layers": (1, 32),
+    "radial": (2, 512),
+    "moment_radial": (2, 512),
+    "attention_heads": (1, 64),
+    "members": (1, 64),
+}
+"""From where to where each size may be: beyond, a mistake is more likely than a network."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +40,8 @@ class NetworkSettings:
             the energy is rough on the scale of 0.01 Å.
     """
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
     cutoff: float = 5.0
     channels: int = 128
     moment_channels: int = 16
@@ -32,3 +52,16 @@ class NetworkSettings:
     attention_heads: int = 4
     members: int = 1
     normalise_messages: bool = False
+
+    def check(self) -> None:
+        """Hold every size to `LIMITS`.
+
+        Raises:
+            ValueError: One is not a number, or outside.
+        """
+        for size in fields(self):
+            if size.name in LIMITS:
+                low, high = LIMITS[size.name]
+                value = getattr(self, size.name)
+                if not low <= value <= high:
+                    raise ValueError(f"{size.name} = {short(value)} must be from {low} to {high}")

@@ -1,15 +1,14 @@
 """Weights on disk: safetensors with a JSON header; nothing is ever unpickled.
 
-The header's `smoacs` entry says what the file is: format version, sizes of the network, properties
-and units, elements, training data and errors on held-out crystals.
+The header's `smoacs` entry says what the file is (`smoacs.predictors.header`). What it says is held
+to the tensors before a network is built, and the tensors to their fingerprint.
 """
 
-import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,53 +17,32 @@ from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.errors import InputError
-from smoacs.predictors.domain import TrainingDomain
+from smoacs.predictors.fingerprint import fingerprint
+from smoacs.predictors.header import WeightsHeader, header_text, parse_header
 from smoacs.predictors.network import Network
-from smoacs.predictors.readout import HALF, KernelReadout
+from smoacs.predictors.readout import DESCRIPTORS, HALF, KernelReadout
 from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.spread import SpreadHead, feature_count
 
 log = logging.getLogger(__name__)
-
-FORMAT = 1
 
 _SPREAD = "spread."
 """Tensors of the calibrated spread begin with this."""
 
 _READOUTS = "readouts."
 
+_SIZES = ("project", "described")
+"""Tensors that the sizes of a readout are taken from."""
 
-@dataclass(frozen=True, kw_only=True)
-class WeightsHeader:
-    """What a weights file says about itself.
+_FORMULAS = "training_formulas"
 
-    Attributes:
-        name: Name of the predictor.
-        settings: Sizes of the network.
-        properties: Unit of each property, in the order of the network's outputs.
-        elements: Symbols of the elements in the training data.
-        training_data: Sources and licences, in words.
-        metrics: Held-out errors: property -> {"mae": ..., "n": ...} in the property's unit.
-        log10: Properties that the network holds as logarithms (see `Network`).
-        domain: What the relaxed training crystals cover; None in older files.
-        scales: Words for what the values of a property are, such as the functional of a band gap.
-        readouts: Properties with a kernel readout in place of a head, and its form (`readout`).
-    """
-
-    name: str
-    settings: NetworkSettings
-    properties: Mapping[str, str]
-    elements: tuple[str, ...]
-    training_data: tuple[str, ...] = ()
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    log10: Mapping[str, float] = field(default_factory=dict)
-    domain: TrainingDomain | None = None
-    scales: Mapping[str, str] = field(default_factory=dict)
-    readouts: Mapping[str, str] = field(default_factory=dict)
+Tensors = dict[str, Tensor]
 
 
 def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: Tensor) -> None:
     """Write a weights file, in one step so that no half file is ever seen.
+
+    The fingerprint of the tensors goes into the header.
 
     Args:
         path: Where to.
@@ -75,79 +53,135 @@ def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: 
     tensors = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     halved = [key for key in tensors if key.startswith(_READOUTS) and key.endswith(HALF)]
     tensors |= {key: tensors[key].half() for key in halved}
-    tensors["training_formulas"] = formulas
-    meta = json.dumps({"format": FORMAT, **asdict(header)})
+    tensors[_FORMULAS] = formulas
+    meta = header_text(header, fingerprint(tensors, header.decisive()))
     temporary = path.with_name(path.name + ".part")
     temporary.write_bytes(save(tensors, metadata={"smoacs": meta}))
     temporary.replace(path)
 
 
 def read_weights(path: Path) -> tuple[Network, WeightsHeader, Tensor]:
-    """Read a weights file.
+    """Read a weights file; nothing is built before header and tensors are found to agree.
 
     Returns:
         The network, its header, and the sorted hashes of the formulas in its training data.
 
     Raises:
-        InputError: If the file is missing, is no safetensors file, was not written by smoacs, or
-            does not fit the network that it describes.
+        InputError: If the file is missing, is no safetensors file, was not written by smoacs, was
+            changed since, or does not fit the network that it describes.
     """
+    meta, tensors = _read_file(path)
+    try:
+        header, written = parse_header(meta)
+        found = written and fingerprint(tensors, header.decisive())
+        formulas = tensors.pop(_FORMULAS)
+        tensors = _without_old_spread(tensors, header, path)
+        _check_tensors(tensors, formulas, header)
+        _check_fingerprint(written, found)
+        network = _build(header, tensors)
+        network.load_state_dict(tensors)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise InputError(f"the weights in {path} do not fit their header: {reason}") from error
+    return network, header, formulas
+
+
+def _read_file(path: Path) -> tuple[str, Tensors]:
     try:
         with safe_open(path, framework="pt") as file:
             meta = (file.metadata() or {}).get("smoacs")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
-        msg = f"there is no weights file {path}"
-        raise InputError(msg) from error
+        raise InputError(f"there is no weights file {path}") from error
     except (SafetensorError, OSError) as error:
-        msg = f"{path} is not a readable safetensors file: {error}"
-        raise InputError(msg) from error
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
     if meta is None:
-        msg = f"{path} was not written by smoacs: its header has no `smoacs` entry"
-        raise InputError(msg)
-    try:
-        header = _parse(json.loads(meta))
-        formulas = tensors.pop("training_formulas")
-        network = Network(header.settings, tuple(header.properties), header.log10)
-        if f"{_SPREAD}weight" in tensors:
-            shape = tuple(tensors[f"{_SPREAD}weight"].shape)
-            if shape == _spread_shape(network):
-                network.spread = SpreadHead(*shape)
-            else:
-                log.warning(
-                    "the spread in %s is of an earlier version and left out, values hold: "
-                    "calibrate it again by python -m smoacs.training.calibrate",
-                    path,
-                )
-                tensors = {k: v for k, v in tensors.items() if not k.startswith(_SPREAD)}
-        network.read_out = tuple(header.readouts)
-        for k, form in enumerate(header.readouts.values()):
-            shapes = (tensors[f"{_READOUTS}{k}.{x}"].shape for x in ("project", "described"))
-            network.readouts.append(KernelReadout(form, *shapes))
-        network.load_state_dict(tensors)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        msg = f"the weights in {path} do not fit their header: {reason}"
-        raise InputError(msg) from error
-    return network, header, formulas
+        raise InputError(f"{path} was not written by smoacs: its header has no `smoacs` entry")
+    return meta, tensors
 
 
-def _spread_shape(network: Network) -> tuple[int, int]:
-    settings, properties = network.settings, len(network.properties)
+def _check_fingerprint(written: str | None, found: str | None) -> None:
+    if written != found:
+        raise ValueError("their fingerprint is another: the file was changed after it was written")
+
+
+def _without_old_spread(tensors: Tensors, header: WeightsHeader, path: Path) -> Tensors:
+    """Leave the spread out if it is one of an earlier version, which had other features."""
+    weight = tensors.get(f"{_SPREAD}weight")
+    if weight is None or tuple(weight.shape) == _spread_shape(header):
+        return tensors
+    log.warning(
+        "the spread in %s is of an earlier version and left out, values hold: "
+        "calibrate it again by python -m smoacs.training.calibrate",
+        path,
+    )
+    return {k: v for k, v in tensors.items() if not k.startswith(_SPREAD)}
+
+
+def _spread_shape(header: WeightsHeader) -> tuple[int, int]:
+    settings, properties = header.settings, len(header.properties)
     pooled = settings.channels + settings.attention_heads
     return feature_count(settings.members, pooled, N_ELEMENTS, properties), properties
 
 
-def _parse(meta: dict[str, Any]) -> WeightsHeader:
-    if meta.pop("format") != FORMAT:
-        msg = f"unknown format, this version reads format {FORMAT}"
-        raise ValueError(msg)
-    meta["settings"] = NetworkSettings(**meta["settings"])
-    meta["elements"] = tuple(meta["elements"])
-    meta["training_data"] = tuple(meta["training_data"])
-    domain = meta.pop("domain", None)
-    meta["domain"] = None if domain is None else TrainingDomain.from_json(domain)
-    return WeightsHeader(**meta)
+def _build(header: WeightsHeader, tensors: Mapping[str, Tensor]) -> Network:
+    """The network that a header describes, with the spread and the readouts of its tensors."""
+    network = Network(header.settings, tuple(header.properties), header.log10)
+    if f"{_SPREAD}weight" in tensors:
+        network.spread = SpreadHead(*_spread_shape(header))
+    network.read_out = tuple(header.readouts)
+    for k, form in enumerate(header.readouts.values()):
+        shapes = (tensors[f"{_READOUTS}{k}.{x}"].shape for x in _SIZES)
+        network.readouts.append(KernelReadout(form, *shapes))
+    return network.to(torch.float32)  # whatever the program around us has as its default
+
+
+def _check_tensors(tensors: Tensors, formulas: Tensor, header: WeightsHeader) -> None:
+    """Hold the tensors to the network of the header, which takes no memory here.
+
+    Raises:
+        ValueError: One is missing or has another shape, type or no finite numbers.
+    """
+    if formulas.dtype != torch.int64 or formulas.dim() != 1 or (formulas.diff() < 0).any():
+        raise ValueError(f"{_FORMULAS} are not sorted whole numbers")
+    for problem in _differences(tensors, header):
+        raise ValueError(problem)
+
+
+def _differences(tensors: Tensors, header: WeightsHeader) -> Iterator[str]:
+    for k in range(len(header.readouts)):
+        yield from _readout_differences(tensors, header, k)
+    with torch.device("meta"):
+        wanted = _build(header, tensors).state_dict()
+    missing, foreign = wanted.keys() - tensors.keys(), tensors.keys() - wanted.keys()
+    if missing or foreign:
+        yield f"{min(missing or foreign)} is {'missing' if missing else 'no part of the network'}"
+    precision = tensors["embedding"].dtype
+    if precision not in {torch.float32, torch.float64}:
+        yield f"embedding is of type {precision}"
+    for name, tensor in sorted(tensors.items()):
+        if tensor.shape != wanted[name].shape:
+            yield f"size of {name}: {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
+        halved = name.startswith(_READOUTS) and name.endswith(HALF)
+        if tensor.dtype != (torch.float16 if halved else precision):
+            yield f"{name} is of type {tensor.dtype}"
+        if not tensor.isfinite().all():
+            yield f"{name} holds what is no finite number"
+    last = float(tensors["geometry.centers"][-1])
+    if not math.isclose(last, header.settings.cutoff, rel_tol=1e-5):
+        yield f"cutoff = {header.settings.cutoff} but the radial functions end at {last:g} Å"
+
+
+def _readout_differences(tensors: Tensors, header: WeightsHeader, k: int) -> Iterator[str]:
+    """What is wrong with the two tensors that the sizes of a readout are taken from."""
+    settings = header.settings
+    others = len(header.properties) - len(header.readouts)
+    project, described = (tuple(tensors[f"{_READOUTS}{k}.{x}"].shape) for x in _SIZES)
+    features = 2 * settings.channels * settings.layers
+    if len(project) != 3 or project[:2] != (settings.members, features):  # noqa: PLR2004 - a matrix each
+        yield f"size of {_READOUTS}{k}.project: {project}"
+    if len(described) != 3 or described[::2] != (settings.members, DESCRIPTORS + others):  # noqa: PLR2004
+        yield f"size of {_READOUTS}{k}.described: {described}"
 
 
 def stack_members(networks: list[Network]) -> Network:

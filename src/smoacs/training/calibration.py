@@ -25,10 +25,10 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import formula_hash
 from smoacs.predictors.domain import TrainingDomain, geometry_of, training_domain
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.properties import PROPERTIES
 from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, summary_count
-from smoacs.predictors.storage import WeightsHeader
 from smoacs.training.data import Dataset, build_dataset, make_batch
 from smoacs.training.layout import RELAXED
 from smoacs.training.loss import SMALLEST

@@ -4,7 +4,6 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -183,12 +182,10 @@ class TrainConfig(_Settings):
     def _sizes(cls, value: NetworkSettings) -> NetworkSettings:
         if value.members != 1:
             raise ValueError("network.members must be left out: the ensemble's size is 'members'")
-        sizes = {
-            f.name: getattr(value, f.name) for f in fields(value) if f.type not in {bool, "bool"}
-        }
-        wrong = [name for name, size in sizes.items() if not size > 0]
-        if wrong:
-            raise ValueError(f"network.{wrong[0]} must be above 0")
+        try:
+            value.check()
+        except ValueError as error:
+            raise ValueError(f"network.{error}") from None
         return value
 
     @model_validator(mode="after")

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.properties import PROPERTIES
-from smoacs.predictors.storage import WeightsHeader
 from smoacs.training.checkpoint import write_atomically
 from smoacs.training.data import Dataset
 from smoacs.training.evaluation import derivative_errors

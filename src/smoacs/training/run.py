@@ -9,9 +9,10 @@ from torch import Tensor
 
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import formula_hash
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.registry import resolve_device
-from smoacs.predictors.storage import WeightsHeader, save_weights, stack_members
+from smoacs.predictors.storage import save_weights, stack_members
 from smoacs.training.calibration import finish_ensemble
 from smoacs.training.checkpoint import load_state, write_atomically
 from smoacs.training.config import TrainConfig

@@ -10,9 +10,10 @@ import torch
 
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import builtin_names
+from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import WeightsHeader, read_weights
+from smoacs.predictors.storage import read_weights
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import Dataset
 from smoacs.training.loss import DEFAULT_TERM, LOSS_TERMS, LossTerm
