@@ -385,11 +385,9 @@ def test_help_holds_an_example_that_parses(command, capsys):
     assert all(shlex.split(example)[1] == command for example in set(examples))
 
 
-def test_help_is_quick_and_imports_nothing_heavy():
-    code = (
-        "import sys; from smoacs.cli import run; run([]); "
-        "sys.exit(bool({'torch', 'pymatgen', 'pandas'} & set(sys.modules)))"
-    )
+def modules_loaded_by(command: str) -> set[str]:
+    """Modules that are there after a command, in a process of its own."""
+    code = f"import sys; from smoacs.cli import run; run({command}); print(*sys.modules)"
     path = os.pathsep.join(entry for entry in sys.path if entry)
     finished = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", code],
@@ -399,4 +397,26 @@ def test_help_is_quick_and_imports_nothing_heavy():
         env={**os.environ, "PYTHONPATH": path},
     )
     assert finished.returncode == 0, finished.stderr
-    assert "Usage: smoacs" in finished.stdout
+    return set(finished.stdout.splitlines()[-1].split())
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    assert not {"torch", "pymatgen", "pandas"} & modules_loaded_by("[]")
+
+
+def test_predict_and_show_import_no_library_that_they_do_not_use(tmp_path):
+    file = tmp_path / "NaCl.cif"
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    salt.to(filename=str(file))
+    unused = {
+        "matplotlib",
+        "pymatgen.analysis.bond_valence",
+        "pymatgen.analysis.prototypes",
+        "smact.screening",
+    }
+    for command in (["predict", str(file)], ["show", str(tmp_path)]):
+        loaded = modules_loaded_by(repr(command))
+        assert "torch" in loaded
+        assert not unused & loaded

@@ -14,6 +14,7 @@ import typer
 
 from smoacs.commands.check import check, check_and_tell
 from smoacs.commands.export import export
+from smoacs.commands.imports import quick_imports
 from smoacs.commands.judge import judge
 from smoacs.commands.learn import learn
 from smoacs.commands.listing import predictors, templates
@@ -148,7 +149,8 @@ def design(
     Exit code 1 if no candidate succeeds, or with --check none survives (the results are written
     all the same).
     """
-    from smoacs.runs import check_run_directory, execute
+    with quick_imports():
+        from smoacs.runs import check_run_directory, execute
 
     check_run_directory(out, force=force)
     if check_designs:

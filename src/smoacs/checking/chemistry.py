@@ -1,4 +1,8 @@
-"""Quick checks of chemistry and geometry by other people's rules."""
+"""Quick checks of chemistry and geometry by other people's rules.
+
+The rules are imported by the check that needs them: pymatgen reads its prototypes and
+bond-valence parameters on import, and SMACT its tables, which takes longer than most commands do.
+"""
 
 import warnings
 from collections import defaultdict
@@ -8,11 +12,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from pymatgen.analysis.bond_valence import BVAnalyzer
-from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Element, Structure
-from smact.screening import smact_validity
 
 from smoacs.judging import charges, element_counts, is_crystal, symbol
 
@@ -72,6 +72,8 @@ def _row(structure: Structure) -> tuple[object, ...]:
 
 def is_smact_valid(structure: Structure) -> bool:
     """Whether SMACT finds the composition valid, alloys and metals included."""
+    from smact.screening import smact_validity
+
     formula = Composition(element_counts(structure))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -83,6 +85,8 @@ def bond_valence_charges(structure: Structure) -> list[int] | None:
 
     M. O'Keeffe and N. E. Brese, J. Am. Chem. Soc. 113, 3226 (1991).
     """
+    from pymatgen.analysis.bond_valence import BVAnalyzer
+
     bare = _bare(structure)
     analyzer = BVAnalyzer(  # type: ignore[no-untyped-call]  # pymatgen: typed in part
         max_permutations=BOND_VALENCE_PERMUTATIONS
@@ -140,6 +144,8 @@ def _prototype_of(structure: Structure) -> str:
 
     Among equally near ones the one of highest symmetry: it is a limit of the others.
     """
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
     matcher = StructureMatcher()
     found = []
     with warnings.catch_warnings():
@@ -158,6 +164,8 @@ def _prototype_of(structure: Structure) -> str:
 @cache
 def _prototypes() -> dict[str, list[tuple[Structure, dict[str, str]]]]:
     """Structures and names of the library's prototypes, by anonymous formula."""
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
     found: dict[str, list[tuple[Structure, dict[str, str]]]] = defaultdict(list)
     for entry in AFLOW_PROTOTYPE_LIBRARY:
         known = entry["snl"].structure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smoacs.commands.bars import bars
+from smoacs.commands.imports import quick_imports
 from smoacs.commands.outcome import EXIT_NO_SUCCESS
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def check(  # noqa: PLR0913  (one argument per option)
     The columns join results.csv and the report. What is found is kept at once: a check that was
     killed goes on where it was. Exit code 1 if no design survives relaxation.
     """
-    from smoacs.checking import CheckSettings
+    with quick_imports():
+        from smoacs.checking import CheckSettings
 
     settings = CheckSettings(
         potential=potential,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from smoacs.commands.imports import quick_imports
+
 
 def export(
     *,
@@ -39,8 +41,9 @@ def export(
 
     Nothing is replaced. designs.csv in the new folder says what the designs are.
     """
-    from smoacs.errors import InputError
-    from smoacs.export import export_designs
+    with quick_imports():
+        from smoacs.errors import InputError
+        from smoacs.export import export_designs
 
     chosen = None if ids is None else [part for part in ids.replace(",", " ").split() if part]
     if chosen is not None and (everything or not chosen):

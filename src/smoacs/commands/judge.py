@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from smoacs.commands.imports import quick_imports
 from smoacs.commands.measure import measure_of, measure_of_row
 from smoacs.commands.options import (
     DEVICE_HELP,
@@ -63,14 +64,15 @@ def judge(  # noqa: PLR0913  (an option each)
     out: CsvFile = None,
 ) -> None:
     """Judge structures from any source, criterion by criterion, as CSV."""
-    import pandas as pd
+    with quick_imports():
+        import pandas as pd
 
-    from smoacs.judging import benchmark as benchmark_of
-    from smoacs.judging import judge as judge_structures
-    from smoacs.judging import known_formulas, standing
-    from smoacs.predictors import load_predictor
-    from smoacs.runs import check_file, csv_text, read_structures
-    from smoacs.targets import Target
+        from smoacs.judging import benchmark as benchmark_of
+        from smoacs.judging import judge as judge_structures
+        from smoacs.judging import known_formulas, standing
+        from smoacs.predictors import load_predictor
+        from smoacs.runs import check_file, csv_text, read_structures
+        from smoacs.targets import Target
 
     if out is not None:
         check_file(out)

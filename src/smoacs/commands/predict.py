@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from smoacs.commands.imports import quick_imports
 from smoacs.commands.options import DEVICE_HELP, CsvFile, Files, PredictorName, emit
 
 
@@ -19,16 +20,17 @@ def predict(
     Nothing is printed if any file cannot be read. A property is empty where a prediction would
     mean nothing: unknown elements, atoms on one spot.
     """
-    import pandas as pd
+    with quick_imports():
+        import pandas as pd
 
-    from smoacs.judging import (
-        domain_note,
-        evaluate_domain,
-        evaluate_structures,
-        reduced_formula,
-    )
-    from smoacs.predictors import load_predictor
-    from smoacs.runs import check_file, csv_text, read_structures
+        from smoacs.judging import (
+            domain_note,
+            evaluate_domain,
+            evaluate_structures,
+            reduced_formula,
+        )
+        from smoacs.predictors import load_predictor
+        from smoacs.runs import check_file, csv_text, read_structures
 
     if out is not None:
         check_file(out)

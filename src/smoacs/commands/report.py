@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from smoacs.commands.imports import quick_imports
+
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that --out named.")],
@@ -13,6 +15,7 @@ def report(
 
     One page to look at the candidates in a browser. It needs no network.
     """
-    from smoacs.runs import write_report
+    with quick_imports():
+        from smoacs.runs import write_report
 
     typer.echo(write_report(folder))

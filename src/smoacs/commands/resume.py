@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from smoacs.commands.imports import quick_imports
 from smoacs.commands.outcome import progress_bar, tell_results
 
 
@@ -18,7 +19,8 @@ def resume(
 
     It ends with the results that it would have had. A complete run stays as it is.
     """
-    from smoacs.runs import resume as resume_run
+    with quick_imports():
+        from smoacs.runs import resume as resume_run
 
     with progress_bar() as progress:
         resume_run(out, progress=progress)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from smoacs.commands.imports import quick_imports
+
 
 def show(
     *,
@@ -31,10 +33,11 @@ def show(
     limit: Annotated[int, typer.Option(help="Candidates to list.")] = 10,
 ) -> None:
     """Show what a run gave, or one of its crystals."""
-    from rich.console import Console
+    with quick_imports():
+        from rich.console import Console
 
-    from smoacs.runs import read_run
-    from smoacs.runs.views import design_view, run_view
+        from smoacs.runs import read_run
+        from smoacs.runs.views import design_view, run_view
 
     run = read_run(folder)
     if number is None:

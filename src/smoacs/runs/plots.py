@@ -1,17 +1,18 @@
-"""Pictures of a run."""
+"""Pictures of a run; matplotlib, slow to import, is imported where one is drawn."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from smoacs.predictors.properties import PROPERTIES
 from smoacs.targets import Target
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LINE = "#1f4e79"
 _WINDOW = "#2e8b57"
@@ -70,8 +71,11 @@ def plot_decorations(decorations: pd.DataFrame, targets: Sequence[Target], path:
 @contextmanager
 def _page(
     table: pd.DataFrame, targets: Sequence[Target], path: Path, *, shared: bool
-) -> Iterator[list[tuple[Axes, str, list[Target]]]]:
+) -> "Iterator[list[tuple[Axes, str, list[Target]]]]":
     """A figure with a panel for each property with a target, written in the end."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     names = [name for name in dict.fromkeys(t.property for t in targets) if name in table]
     rows = max(1, len(names))
     with mpl.rc_context({"font.size": 9, "axes.titlesize": 9}):
@@ -96,7 +100,7 @@ def _page(
         figure.savefig(path, dpi=150, format="png", metadata={"Software": None})
 
 
-def _draw(panel: Axes, history: pd.DataFrame, targets: Sequence[Target], name: str) -> None:
+def _draw(panel: "Axes", history: pd.DataFrame, targets: Sequence[Target], name: str) -> None:
     finite = history[np.isfinite(history[name])]
     grouped = finite.groupby("step")[name]
     bands = pd.DataFrame({share: grouped.quantile(share) for share in _SHARES})

@@ -17,7 +17,6 @@ from smoacs.training.checkpoint import write_atomically
 from smoacs.training.data import Dataset
 from smoacs.training.evaluation import derivative_errors
 from smoacs.training.metrics import errors_by_size, property_statistics
-from smoacs.training.plots import plot_learning, plot_parity
 from smoacs.training.splits import SPLITS
 
 REPORT_FILE = "report.md"
@@ -51,6 +50,8 @@ def write_report(folder: Path, header: WeightsHeader, result: Result) -> dict[st
     Returns:
         The numbers.
     """
+    from smoacs.training.plots import plot_learning, plot_parity
+
     numbers = report_numbers(header, result)
     relaxed = ~result.test.off_equilibrium
     for k, (name, unit) in enumerate(header.properties.items()):
