@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from smoacs.crystals import DesignSpace, SoftCrystals
+from smoacs.search.exhaustive import regression
 from smoacs.search.exhaustive.regression import (
     NOISE,
     Regression,
@@ -72,6 +73,20 @@ def test_errors_are_those_of_decorations_left_out():
         missed.append(values[k] - covariance[k, others] @ np.linalg.solve(known, values[others]))
     expected = np.sqrt(np.square(missed).mean(axis=0))
     assert Regression(parts, values).errors == pytest.approx(expected, rel=1e-3)
+
+
+def test_guesses_need_no_inverse(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("an inverse takes ten times as long as a factor")
+
+    monkeypatch.setattr(np.linalg, "inv", refuse)
+    monkeypatch.setattr(regression, "spotri", refuse)
+    known = some_decorations(600, 0)
+    geometry = true_geometry(known)
+    covariance = _likeness(known, known).astype(float)
+    weights = np.linalg.solve(covariance + NOISE * np.eye(600), geometry - geometry.mean(axis=0))
+    expected = geometry.mean(axis=0) + covariance @ weights
+    np.testing.assert_allclose(Regression(known, geometry)(known), expected, atol=1e-5)
 
 
 def test_kindred_elements_are_alike():
