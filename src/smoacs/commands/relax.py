@@ -10,11 +10,14 @@ import typer
 from smoacs.commands.bars import bars
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from smoacs.relaxation import Relaxed
     from smoacs.runs import NamedStructure
 
 
-def relax(
+def relax(  # noqa: PLR0913  (an option each)
     *,
     files: Annotated[
         list[Path],
@@ -28,6 +31,11 @@ def relax(
     keep_symmetry: Annotated[
         bool, typer.Option("--keep-symmetry", help="Keep each structure's space group.")
     ] = False,
+    fix_cell: Annotated[bool, typer.Option("--fix-cell", help="Move atoms only.")] = False,
+    fix_atoms: Annotated[
+        bool,
+        typer.Option("--fix-atoms", help="Move cells only; fractional coordinates stay."),
+    ] = False,
     predictor: Annotated[
         str | None,
         typer.Option(help="One of formation_energy (see `smoacs predictors`) or a weights file."),
@@ -37,8 +45,10 @@ def relax(
     """Relax cells and positions on the predicted formation energy, all structures at once.
 
     Writes relaxed.csv (energies, steps, cells), relaxed.extxyz and structures/*.cif. Structures
-    that are not at rest after the last step are written as they are and marked.
+    that are not at rest after the last step are written as they are and marked. Atoms that a file
+    holds (selective dynamics, constraints) keep their fractional coordinates.
     """
+    from smoacs.judging import domain_note, evaluate_domain
     from smoacs.predictors import load_predictor
     from smoacs.relaxation import relax_structures
     from smoacs.runs import check_run_directory, read_structures
@@ -46,21 +56,33 @@ def relax(
     check_run_directory(out, force=False)
     named = read_structures(files)
     loaded = load_predictor(predictor, device=device)
+    structures = [item.structure for item in named]
+    domain = evaluate_domain(structures, loaded)
+    note = None if domain is None else domain_note(domain[1])
+    if note is not None:
+        typer.echo(f"smoacs: warning: {note}", err=True)
     with _bar() as progress:
         relaxed = relax_structures(
-            [item.structure for item in named],
+            structures,
             loaded,
             fmax=fmax,
             max_steps=max_steps,
             keep_symmetry=keep_symmetry,
+            fix_cell=fix_cell,
+            fix_atoms=fix_atoms,
             progress=progress,
         )
-    _write(out, named, relaxed)
+    _write(out, named, relaxed, domain)
     done = sum(item.converged for item in relaxed)
     typer.echo(f"{done} of {len(relaxed)} structures at rest; results in {out}: relaxed.csv")
 
 
-def _write(out: Path, named: "list[NamedStructure]", relaxed: "list[Relaxed]") -> None:
+def _write(
+    out: Path,
+    named: "list[NamedStructure]",
+    relaxed: "list[Relaxed]",
+    domain: "tuple[NDArray[np.bool_], list[str]] | None",
+) -> None:
     import ase.io
     import pandas as pd
     from pymatgen.io.ase import AseAtomsAdaptor
@@ -100,7 +122,10 @@ def _write(out: Path, named: "list[NamedStructure]", relaxed: "list[Relaxed]") -
             atoms = AseAtomsAdaptor.get_atoms(after.structure)
             atoms.info = {key: row[key] for key in ("formula", "converged", "formation_energy")}
             frames.append(atoms)
-        (folder / "relaxed.csv").write_text(csv_text(pd.DataFrame(rows)), encoding="utf-8")
+        table = pd.DataFrame(rows)
+        if domain is not None:
+            table["in_domain"], table["domain_warning"] = domain
+        (folder / "relaxed.csv").write_text(csv_text(table), encoding="utf-8")
         ase.io.write(folder / "relaxed.extxyz", frames, format="extxyz")
 
 

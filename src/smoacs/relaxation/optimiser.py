@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from smoacs.crystals import Crystals
+from smoacs.relaxation.held import Held
 
 FMAX: Final = 0.05
 """eV/Å below which nothing moves any more."""
@@ -107,6 +108,7 @@ def relax(
     *,
     fmax: float = FMAX,
     max_steps: int = MAX_STEPS,
+    held: Held | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Relaxation:
     """Relax positions and cells of crystals, without symmetry.
@@ -116,12 +118,14 @@ def relax(
         potential: Its energies must be those that its forces and stresses derive.
         fmax: Largest force at rest, eV/Å; the cell's is the virial's row over the number of atoms.
         max_steps: After so many steps a crystal stops where it is.
+        held: What keeps its place: fractional coordinates of atoms, and whole cells. Forces on it
+            count as zero.
         progress: Told the crystals that are done and those in all, after every step.
 
     Returns:
         The result for each crystal, in their order.
     """
-    walk = _Walk(crystals)
+    walk = _Walk(crystals, held)
     outcome = _Outcome(crystals)
     for step in range(max_steps + 1):
         response = potential(walk.crystals())
@@ -168,8 +172,9 @@ class _Forces:
 class _Walk:
     """Coordinates, velocities and clocks of the b crystals still on their way."""
 
-    def __init__(self, crystals: Crystals) -> None:
+    def __init__(self, crystals: Crystals, held: Held | None = None) -> None:
         self._template = crystals
+        self._allowed = None if held is None else held.allowed(crystals)
         cell = crystals.cell.detach().double()
         self.systems = torch.arange(crystals.n_systems, device=cell.device)
         self.system_idx = crystals.system_idx
@@ -227,8 +232,12 @@ class _Walk:
         block = torch.zeros(len(self.systems), 6, 6, dtype=torch.float64, device=virial.device)
         block[:, :3, :3] = block[:, 3:, 3:] = transposed
         block[:, :3, 3:] = torch.nan_to_num(on_deformation)  # those refused; never used
-        on_logarithm = torch.linalg.matrix_exp(block)[:, :3, 3:]
-        return _Forces(on_atoms, on_logarithm / self._scale)
+        on_logarithm = torch.linalg.matrix_exp(block)[:, :3, 3:] / self._scale
+        if self._allowed is not None:
+            atoms, cells = self._allowed
+            on_atoms = torch.einsum("ni,nij->nj", on_atoms, atoms)
+            on_logarithm = on_logarithm * cells[:, None, None]
+        return _Forces(on_atoms, on_logarithm)
 
     def select(self, keep: Tensor, forces: _Forces) -> "tuple[_Walk, _Forces]":
         """The walk of some of the crystals, and the forces on them."""
@@ -241,6 +250,7 @@ class _Walk:
         part.systems = self.systems[chosen]
         part.system_idx = part._template.system_idx
         part._start = self._start[chosen]
+        part._allowed = self._allowed and (self._allowed[0][atoms], self._allowed[1][chosen])
         part._positions = self._positions[atoms]
         part._logarithm = self._logarithm[chosen]
         part._atom_speed = self._atom_speed[atoms]

@@ -13,6 +13,7 @@ from smoacs.errors import InputError
 from smoacs.evaluation import energy_gradients
 from smoacs.evaluation.threads import Workers, atoms_per_chunk
 from smoacs.predictors import ENERGY, Predictor, for_properties, load_predictor
+from smoacs.relaxation.held import flags_of, held_of
 from smoacs.relaxation.optimiser import FMAX, MAX_STEPS, Response, relax
 from smoacs.relaxation.symmetry import SymmetricPotential
 
@@ -78,16 +79,21 @@ class PredictorPotential(Workers):
         return Response.from_gradients(total, frac_grad, cell_grad, bare)
 
 
-def relax_structures(
+def relax_structures(  # noqa: PLR0913  (a setting each)
     structures: Sequence[Structure],
     predictor: Predictor | None = None,
     *,
     fmax: float = FMAX,
     max_steps: int = MAX_STEPS,
     keep_symmetry: bool = False,
+    fix_cell: bool = False,
+    fix_atoms: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Relaxed]:
     """Relax cells and positions of many structures at once; the elements stay.
+
+    Atoms with the site property `selective_dynamics` keep their fractional coordinates where it is
+    False, as in VASP.
 
     Args:
         structures: Ordered structures of any sizes.
@@ -95,6 +101,8 @@ def relax_structures(
         fmax: Largest force at rest, eV/Å.
         max_steps: After so many steps a structure stops where it is.
         keep_symmetry: Whether each keeps the space group that it has at 0.01 Å.
+        fix_cell: Only atoms move.
+        fix_atoms: Only cells move, fractional coordinates stay.
         progress: Told how many are done, and how many there are, after every step.
 
     Returns:
@@ -110,6 +118,7 @@ def relax_structures(
     with PredictorPotential(predictor) as potential:
         _check(structures, predictor)
         crystals = Crystals.from_structures(structures)
+        held = held_of(structures, fix_cell=fix_cell, fix_atoms=fix_atoms)
         before = potential(crystals).energy
         if keep_symmetry:
             symmetric = SymmetricPotential(potential, structures)
@@ -118,10 +127,13 @@ def relax_structures(
                 symmetric,
                 fmax=fmax,
                 max_steps=max_steps,
+                held=held,
                 progress=progress,
             )
         else:
-            outcome = relax(crystals, potential, fmax=fmax, max_steps=max_steps, progress=progress)
+            outcome = relax(
+                crystals, potential, fmax=fmax, max_steps=max_steps, held=held, progress=progress
+            )
     ends = torch.cumsum(crystals.counts, 0).tolist()
     relaxed = []
     for b, (structure, end) in enumerate(zip(structures, ends, strict=True)):
@@ -132,6 +144,7 @@ def relax_structures(
                     Lattice(outcome.crystals.cell[b].numpy()),
                     structure.species,
                     outcome.crystals.frac_coords[end - n : end].numpy(),
+                    site_properties=flags_of(structure),
                 ),
                 energy=float(outcome.energy[b]) / n,
                 energy_before=float(before[b]) / n,

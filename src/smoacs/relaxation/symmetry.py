@@ -16,6 +16,7 @@ from pymatgen.core import Structure
 from scipy.sparse import coo_array, csr_array
 
 from smoacs.crystals import Crystals
+from smoacs.relaxation.held import held_directions
 from smoacs.relaxation.optimiser import Potential, Response
 
 SYMPREC = 0.01
@@ -72,6 +73,12 @@ class SymmetricPotential:
         return Response(response.energy, torch.as_tensor(averaged).to(response.forces), stress)
 
 
+def _kinds(structure: Structure) -> list[int]:
+    """A number for each atom, equal for atoms of one element that are held in the same way."""
+    held = held_directions(structure) @ np.array([1, 2, 4])
+    return [site.specie.Z + 1000 * int(code) for site, code in zip(structure, held, strict=True)]
+
+
 def operations(structure: Structure) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Operations of the space group: Cartesian rotations [G, 3, 3] and images of atoms [G, n].
 
@@ -79,7 +86,7 @@ def operations(structure: Structure) -> tuple[NDArray[np.float64], NDArray[np.in
     """
     matrix = structure.lattice.matrix
     frac = structure.frac_coords
-    numbers = [site.specie.Z for site in structure]
+    numbers = _kinds(structure)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # spglib's, about its own next version
         cell = (matrix.tolist(), frac.tolist(), numbers)
