@@ -25,7 +25,6 @@ is in `drawn.jsonl`, so a later version of the code or of the predictor changes 
 """
 
 import argparse
-import fcntl
 import itertools
 import json
 import logging
@@ -34,7 +33,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -58,6 +56,7 @@ from rest_lengths import RestLengths
 from smoacs.dft import DftLabel, DftSettings, label
 from smoacs.dft.labels import open_labels
 from smoacs.errors import InputError
+from smoacs.files import locked
 from smoacs.judging import evaluate_structures
 from smoacs.predictors import load_predictor
 
@@ -123,7 +122,7 @@ def main() -> None:
     if args.mp is None:
         raise SystemExit("--mp is missing: the file of the training data (see --help)")
     args.out.mkdir(parents=True, exist_ok=True)
-    with only_one(args.out / "lock"):
+    with locked(args.out / "lock", f"{args.out}: another run is at work there"):
         if args.designs:
             add_designs(args)
         else:
@@ -179,7 +178,7 @@ def add_designs(args: argparse.Namespace) -> None:
     new = [pair for key, pair in found.items() if key not in there]
     with open_labels(args.out / LABELS_FILE) as file:
         for sample, item in new:
-            file.append(item)
+            file.append(item.key, item)
             drawn.add(DESIGN, with_split(sample, splits))
     log.info("%d designs added", len(new))
 
@@ -238,17 +237,6 @@ def with_split(sample: Sample, splits: Mapping[str, str]) -> Sample:
     formula = sample.structure.composition.element_composition.reduced_formula
     about = {**sample.about, "mp_split": splits.get(formula, "")}
     return Sample(material_id=sample.material_id, structure=sample.structure, about=about)
-
-
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold a lock, so that two runs do not draw into one folder."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SystemExit(f"{path.parent}: another run is at work there") from None
-        yield
 
 
 def report_known(taken: Sequence[Sample], labels: Sequence[DftLabel], path: Path) -> None:

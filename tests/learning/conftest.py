@@ -116,9 +116,9 @@ class ToyOracle:
         with open_labels(Path(cache)) as file:
             keys = [plan_calculation(s, settings).key for s in structures]
             for done, (key, structure) in enumerate(zip(keys, structures, strict=True), start=1):
-                if key not in file.labels:
+                if key not in file.records:
                     time.sleep(self.delay)
-                    file.append(self._label(structure, key, settings))
+                    file.append(key, self._label(structure, key, settings))
                     if self.log is not None:
                         with self.log.open("a") as log:
                             log.write(f"{key}\n")
@@ -130,10 +130,10 @@ class ToyOracle:
                             failed=0,
                             cached=0,
                             seconds_left=None,
-                            label=file.labels[key],
+                            label=file.records[key],
                         )
                     )
-            return [file.labels[key] for key in keys]
+            return [file.records[key] for key in keys]
 
     def _label(self, structure, key, settings):
         formula = structure.composition.reduced_formula

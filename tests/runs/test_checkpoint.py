@@ -14,6 +14,9 @@ from smoacs.runs.checkpoint import Checkpoints, begin_run, is_interrupted, reope
 from smoacs.runs.interrupt import Interrupt
 
 CONFIG = DesignConfig(targets=("density > 1",), n=3)
+BEGUN = 50
+"""Changes of files that beginning a run takes."""
+
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
 
 
@@ -94,10 +97,11 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("story", [begin, begin_and_go_on, replace])
-def test_a_kill_at_any_change_of_a_file_is_survived(story, killer, tmp_path):
+def test_a_kill_at_any_change_of_a_file_is_survived(story, stride, killer, tmp_path):
     kills = 0
-    for moment in range(200):
+    for moment in range(0, 400, stride):
         parent = tmp_path / str(moment)
         parent.mkdir()
         out = parent / "run"
@@ -114,20 +118,19 @@ def test_a_kill_at_any_change_of_a_file_is_survived(story, killer, tmp_path):
         try:
             go_on(out)
         except InputError:  # killed before config.toml was there, so give the command again
-            assert moment < 12
+            assert moment < BEGUN
             assert story is not replace
             begin(out)
         if story is replace and (out / "results.csv").read_text() == "old":
-            assert moment < 12
+            assert moment < BEGUN
             begin(out, force=True)
         assert (out / "results.csv").read_text() == "whole"
         assert not is_interrupted(out)
-        assert [name for name in names(parent) if not name.startswith(".run.")] == ["run"]
-        assert not (parent / ".run.partial").exists()
+        assert names(parent) == ["run"]
         if complete:
             break
     assert complete
-    assert kills > 20
+    assert kills > 100 // stride
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -179,7 +182,6 @@ def test_nothing_to_resume(tmp_path):
         go_on(tmp_path / "other")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
 def test_two_processes_do_not_work_on_one_run(tmp_path):
     out = tmp_path / "run"
     with begin_run(CONFIG, out, force=False):
@@ -224,19 +226,18 @@ def test_a_state_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeypatc
     keeper = Checkpoints(tmp_path / "state.pt", Interrupt())
     keeper.keep({"step": 1, "tensor": torch.arange(3)})
 
-    def full(path, data):
-        path.with_name(f"{path.name}.1.part").write_bytes(data[:5])
+    def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_atomically", full)
+        patch.setattr("os.fsync", full)
         keeper.keep({"step": 2})
         keeper.keep({"step": 3})
     assert names(tmp_path) == ["state.pt"]
     assert keeper.last()["step"] == 1
-    assert [record.message for record in caplog.records] == [
-        "no checkpoint could be written (No space left on device); going on"
-    ]
+    (record,) = caplog.records
+    assert record.message.startswith("no checkpoint could be written (")
+    assert record.message.endswith("state.pt: the disk is full, nothing was written); going on")
     keeper.keep({"step": 4})
     assert keeper.last() == {"step": 4}
 
@@ -249,7 +250,7 @@ def test_checkpoints_take_a_small_share_of_the_time(tmp_path, monkeypatch):
     def write_slowly(path, data):
         now[0] += 2
 
-    monkeypatch.setattr(checkpoint, "write_atomically", write_slowly)
+    monkeypatch.setattr(checkpoint, "save_state", write_slowly)
     keeper._next = 100.0
     assert keeper.due  # the first one at once
     keeper.keep({})

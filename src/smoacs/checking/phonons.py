@@ -16,7 +16,7 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from smoacs.checking.potentials import CheckPotential
-from smoacs.checking.records import open_records, record_key
+from smoacs.checking.records import open_findings, record_key
 from smoacs.errors import MissingExtraError
 from smoacs.judging import symbol
 
@@ -75,7 +75,7 @@ def phonon_table(
     import_phonopy()
     named = {"potential": potential.name, "phonons": DISPLACEMENT, "length": MIN_LENGTH}
     found = []
-    with open_records(cache) as file:
+    with open_findings(cache) as file:
         for number, structure in enumerate(structures, start=1):
             if structure is None:
                 found.append(Phonons(float("nan"), "not relaxed"))

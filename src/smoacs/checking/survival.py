@@ -12,7 +12,7 @@ import torch
 from pymatgen.core import Structure
 
 from smoacs.checking.potentials import CheckPotential, RelaxedDesign, RelaxSettings
-from smoacs.checking.records import Record, open_records, record_key
+from smoacs.checking.records import Record, open_findings, record_key
 from smoacs.errors import InputError
 from smoacs.judging import (
     angles_kept,
@@ -59,7 +59,7 @@ def relax_designs(
     """
     named = {"potential": potential.name, **dataclasses.asdict(settings)}
     keys = [record_key(structure, named) for structure in structures]
-    with open_records(cache) as file:
+    with open_findings(cache) as file:
         todo = {k: s for k, s in zip(keys, structures, strict=True) if k not in file.records}
         left = list(todo)
         done = len(todo)

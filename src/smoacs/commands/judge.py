@@ -67,11 +67,12 @@ def judge(  # noqa: PLR0913  (an option each)
     with quick_imports():
         import pandas as pd
 
+        from smoacs.files import check_file
         from smoacs.judging import benchmark as benchmark_of
         from smoacs.judging import judge as judge_structures
         from smoacs.judging import known_formulas, standing
         from smoacs.predictors import load_predictor
-        from smoacs.runs import check_file, csv_text, read_structures
+        from smoacs.runs import csv_text, read_structures
         from smoacs.targets import Target
 
     if out is not None:

@@ -71,7 +71,7 @@ CsvFile = Annotated[
 
 def emit(text: str, out: Path | None) -> None:
     """Print a text, or write it to a file."""
-    from smoacs.runs import write_file
+    from smoacs.files import write_file
 
     if out is None:
         typer.echo(text, nl=False)

@@ -23,6 +23,7 @@ def predict(
     with quick_imports():
         import pandas as pd
 
+        from smoacs.files import check_file
         from smoacs.judging import (
             domain_note,
             evaluate_domain,
@@ -30,7 +31,7 @@ def predict(
             reduced_formula,
         )
         from smoacs.predictors import load_predictor
-        from smoacs.runs import check_file, csv_text, read_structures
+        from smoacs.runs import csv_text, read_structures
 
     if out is not None:
         check_file(out)

@@ -107,7 +107,7 @@ def label(
     plans = [plan_calculation(structure, settings) for structure in structures]
     with open_labels(cache) as file:
         _Round(plans, settings, file, progress).run(workers, tuple(engine))
-        return [file.labels[plan.key] for plan in plans]
+        return [file.records[plan.key] for plan in plans]
 
 
 class _Round:
@@ -131,7 +131,9 @@ class _Round:
         self._total = len(plans)
         self._cached = self._done = sum(n for key, n in self._copies.items() if key not in todo)
         self._failed = sum(
-            n for key, n in self._copies.items() if key not in todo and not file.labels[key].results
+            n
+            for key, n in self._copies.items()
+            if key not in todo and not file.records[key].results
         )
         self._n_todo = len(todo)
         self._elapsed = 0.0
@@ -160,7 +162,7 @@ class _Round:
                 process.kill()
 
     def _is_labelled(self, key: str) -> bool:
-        known = self._file.labels.get(key)
+        known = self._file.records.get(key)
         if known is None:
             return False
         limits = {
@@ -171,7 +173,7 @@ class _Round:
         return limits[known.limit] <= known.limit_value
 
     def _keep(self, outcome: DftLabel) -> None:
-        self._file.append(outcome)
+        self._file.append(outcome.key, outcome)
         copies = self._copies[outcome.key]
         self._done += copies
         self._failed += copies * (outcome.results is None)

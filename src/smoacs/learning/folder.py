@@ -10,7 +10,6 @@
 - `lock`: held by the process that works here.
 """
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,11 +20,10 @@ from typing import Any, Final
 import pandas as pd
 
 from smoacs.errors import InputError
+from smoacs.files import clear_leftovers, locked, new_file, write_file
 from smoacs.learning.labelled import joined
 from smoacs.learning.numbers import RoundNumbers
 from smoacs.request import DesignConfig
-from smoacs.runs import write_file
-from smoacs.training.checkpoint import write_atomically
 
 _SETTINGS: Final = "learn.json"
 _LOCK: Final = "lock"
@@ -130,7 +128,7 @@ class LearnFolder:
         write_parquet(self.labelled, self.all_labelled(len(rounds)))
         tuned = [k for k in range(len(rounds)) if self.round(k).weights.is_file()]
         if tuned:
-            write_atomically(self.weights, self.round(tuned[-1]).weights.read_bytes())
+            write_file(self.weights, self.round(tuned[-1]).weights.read_bytes())
 
 
 @contextmanager
@@ -152,20 +150,15 @@ def open_folder(
         raise InputError(f"{path} is a file; --out must name a folder, which may be a new one")
     settings = {"design": config.to_toml(), **identity}
     file = path / _SETTINGS
+    clear_leftovers(path)
     if not file.is_file() and path.is_dir() and any(p.name != _LOCK for p in path.iterdir()):
         raise InputError(f"{path} holds something else; choose another folder")
     path.mkdir(exist_ok=True)
-    with (path / _LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{path}: another process is learning there; wait for its end"
-            ) from None
+    with locked(path / _LOCK, f"{path}: another process is learning there; wait for its end"):
         if file.is_file():
             _check_same(path, json.loads(file.read_text(encoding="utf-8")), settings)
         else:
-            write_atomically(file, json.dumps(settings, indent=1).encode())
+            write_file(file, json.dumps(settings, indent=1))
         yield LearnFolder(path)
 
 
@@ -201,6 +194,5 @@ def write_table(file: Path, table: pd.DataFrame) -> None:
 
 def write_parquet(file: Path, table: pd.DataFrame) -> None:
     """Write a Parquet file, as a whole or not at all."""
-    temporary = file.with_name(f"{file.name}.part")
-    table.to_parquet(temporary, index=False)
-    temporary.replace(file)
+    with new_file(file) as new:
+        table.to_parquet(new, index=False)

@@ -11,6 +11,7 @@ from typing import Final
 import pandas as pd
 from pymatgen.core import Structure
 
+from smoacs.files import write_file
 from smoacs.learning.choose import choose
 from smoacs.learning.folder import (
     LearnFolder,
@@ -28,7 +29,6 @@ from smoacs.learning.tune import Tuning, fine_tune
 from smoacs.request import DesignConfig
 from smoacs.runs import SavedRun, execute, read_run, resume
 from smoacs.runs.directory import is_unfinished
-from smoacs.training.checkpoint import write_atomically
 
 _SEEDS: Final = 2**63
 """Seeds are below this."""
@@ -116,7 +116,7 @@ class Rounds:
             known_share=known_share(successes, labelled),
             seconds=time.monotonic() - begin,
         )
-        write_atomically(here.numbers, json.dumps(numbers.to_dict(), indent=1).encode())
+        write_file(here.numbers, json.dumps(numbers.to_dict(), indent=1))
         self.folder.write_summary([*before, numbers])
         n = numbers.labelled
         self._tell(number, "done", LabelState(n, n, numbers.confirmed))

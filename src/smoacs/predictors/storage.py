@@ -17,6 +17,7 @@ from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.errors import InputError
+from smoacs.files import write_file
 from smoacs.predictors.fingerprint import fingerprint
 from smoacs.predictors.header import WeightsHeader, header_text, parse_header
 from smoacs.predictors.network import Network
@@ -55,9 +56,7 @@ def save_weights(path: Path, network: Network, header: WeightsHeader, formulas: 
     tensors |= {key: tensors[key].half() for key in halved}
     tensors[_FORMULAS] = formulas
     meta = header_text(header, fingerprint(tensors, header.decisive()))
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(save(tensors, metadata={"smoacs": meta}))
-    temporary.replace(path)
+    write_file(path, save(tensors, metadata={"smoacs": meta}))
 
 
 def read_weights(path: Path) -> tuple[Network, WeightsHeader, Tensor]:

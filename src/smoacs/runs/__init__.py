@@ -4,11 +4,9 @@ from smoacs.runs.checked import checks_text
 from smoacs.runs.checks import CheckedRun, CheckProgress, check, run_checks
 from smoacs.runs.database import add_to_database, check_database
 from smoacs.runs.directory import (
-    check_file,
     check_run_directory,
     resume_command,
     run_directory,
-    write_file,
 )
 from smoacs.runs.execute import DesignRun, design, execute, resume, run_design
 from smoacs.runs.listing import predictor_rows
@@ -27,7 +25,6 @@ __all__ = [
     "add_to_database",
     "check",
     "check_database",
-    "check_file",
     "check_run_directory",
     "checks_text",
     "csv_text",
@@ -44,6 +41,5 @@ __all__ = [
     "run_directory",
     "save_run",
     "summary_text",
-    "write_file",
     "write_report",
 ]

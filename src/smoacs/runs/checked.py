@@ -12,9 +12,9 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError
+from smoacs.files import write_file
 from smoacs.judging import symbol
 from smoacs.runs.database import DATABASE_FILE, check_designs_db, refresh_designs_db
-from smoacs.runs.directory import write_file
 from smoacs.runs.page import write_report
 from smoacs.runs.saved import SavedRun, read_run
 from smoacs.runs.tables import FLOAT_FORMAT, json_text

@@ -15,21 +15,18 @@ folder goes. So at every moment it can be told how far a kill has let it come.
 
 import contextlib
 import hashlib
-import io
 import json
 import logging
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
-from smoacs.errors import InputError
+from smoacs.errors import InputError, SmoacsError
+from smoacs.files import clear_leftovers, locked, write_file
 from smoacs.request import DesignConfig
 from smoacs.runs.directory import (
     CHECKS_FOLDER,
@@ -41,10 +38,7 @@ from smoacs.runs.directory import (
 from smoacs.runs.interrupt import Interrupt
 from smoacs.runs.saved import read_summary
 from smoacs.search.state import State
-from smoacs.training.checkpoint import load_state, write_atomically
-
-if sys.platform != "win32":
-    import fcntl
+from smoacs.training.checkpoint import load_state, save_state
 
 FORMAT = 1
 """Of the folder and of the state; raised when an older one can no longer be read."""
@@ -83,8 +77,8 @@ class Unfinished:
             "replaces": force,
             "files": {str(path): _digest(path) for path in _files(config)},
         }
-        write_atomically(self._begun, json.dumps(begun, indent=2).encode())
-        write_atomically(self._config, text.encode())
+        write_file(self._begun, json.dumps(begun, indent=2))
+        write_file(self._config, text)
 
     def config(self) -> DesignConfig:
         """What was asked for.
@@ -171,22 +165,14 @@ class Unfinished:
             self.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep other processes out; the folder must exist.
 
         Raises:
             InputError: Another process works here.
         """
-        with (self.folder / "lock").open("a") as file:
-            if sys.platform != "win32":
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise InputError(
-                        f"another process is at work on {self.out}; wait for its end"
-                    ) from None
-            yield
+        refusal = f"another process is at work on {self.out}; wait for its end"
+        return locked(self.folder / "lock", refusal)
 
 
 class Checkpoints:
@@ -220,15 +206,11 @@ class Checkpoints:
     def keep(self, state: State) -> None:
         """Write a state; if that fails, as on a full disk, the last one stays and it is said."""
         begin = time.perf_counter()
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
         try:
-            write_atomically(self._path, buffer.getvalue())
-        except OSError as error:
-            for part in self._path.parent.glob(f"{self._path.name}.*.part"):
-                part.unlink(missing_ok=True)
+            save_state(self._path, state)
+        except (OSError, SmoacsError) as error:
             if not self._failed:
-                log.warning("no checkpoint could be written (%s); going on", error.strerror)
+                log.warning("no checkpoint could be written (%s); going on", error)
             self._failed = True
         end = time.perf_counter()
         self._next = end + (end - begin) / COST
@@ -267,6 +249,7 @@ def reopen_run(out: str | Path) -> Iterator[Unfinished | None]:
         InputError: There is no such run, or another process works on it.
     """
     out = Path(out).resolve()
+    clear_leftovers(out.parent)
     unfinished = Unfinished(out)
     if unfinished.folder.is_dir():
         with unfinished.locked():

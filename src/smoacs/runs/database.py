@@ -25,11 +25,11 @@ from ase.formula import Formula
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError, MissingExtraError
+from smoacs.files import check_file
 from smoacs.judging import charges, symbol
 from smoacs.predictors.properties import PROPERTIES
 from smoacs.request import DesignConfig
 from smoacs.request.database_address import is_url, without_password
-from smoacs.runs.directory import check_file
 
 DATABASE_FILE = "designs.db"
 

@@ -1,18 +1,17 @@
 """A run directory: there as a whole or not at all.
 
-Everything is written to a hidden folder beside the final one, which is renamed at the end. While a
-design goes on, another hidden folder keeps what it takes to go on (see `checkpoint`).
+Everything is written to a hidden folder beside the final one (`smoacs.files.new_folder`), which is
+renamed at the end. While a design goes on, another hidden folder keeps what it takes to go on (see
+`checkpoint`).
 """
 
-import errno
-import secrets
 import shlex
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from smoacs.errors import InputError, ResourceError
+from smoacs.errors import InputError
+from smoacs.files import check_folder, is_workspace, new_folder
 
 CHECKS_FOLDER = "checks"
 """Folder of a run directory that keeps the findings of its checks."""
@@ -36,8 +35,6 @@ RUN_FILES = frozenset(
 )
 """What a run directory holds; `--force` replaces a folder of these and no other."""
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-
 
 def check_run_directory(out: str | Path, *, force: bool) -> None:
     """Check that a run can be written to a folder, without leaving a trace.
@@ -58,7 +55,7 @@ def check_run_directory(out: str | Path, *, force: bool) -> None:
             "another folder or replace it (--force)"
         )
     check_contents(out, force=force)
-    _make_sibling(out).rmdir()
+    check_folder(out)
 
 
 @contextmanager
@@ -77,16 +74,8 @@ def run_directory(out: str | Path, *, force: bool) -> Iterator[Path]:
     """
     out = Path(out).resolve()
     check_contents(out, force=force)
-    temporary = _make_sibling(out)
-    try:
-        yield temporary
-        _move_into_place(temporary, out)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise ResourceError(f"{out}: the disk is full, nothing was written") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with new_folder(out) as new:
+        yield new
 
 
 def unfinished_folder(out: Path) -> Path:
@@ -105,11 +94,6 @@ def resume_command(out: str | Path) -> str:
     return f"smoacs resume {shlex.quote(str(out))}"
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that a disk or a quota is full."""
-    return isinstance(error, OSError) and error.errno in _FULL
-
-
 def check_contents(out: Path, *, force: bool) -> None:
     """Check that nothing is at `out`, or with `force` at most a run.
 
@@ -124,7 +108,7 @@ def check_contents(out: Path, *, force: bool) -> None:
     if not out.is_dir():
         raise InputError(f"{out} is a file; --out must name a folder, which may be a new one")
     try:
-        names = {path.name for path in out.iterdir()}
+        names = {path.name for path in out.iterdir() if not is_workspace(path)}
     except OSError as error:
         raise InputError(f"{out}: cannot be read ({error.strerror})") from error
     foreign = sorted(names - RUN_FILES)
@@ -137,69 +121,3 @@ def check_contents(out: Path, *, force: bool) -> None:
         raise InputError(
             f"{out} already holds a run; choose another folder or replace it (--force)"
         )
-
-
-def _make_sibling(out: Path) -> Path:
-    """Make a hidden, empty folder beside `out`, on the same disk."""
-    sibling = out.parent / f".{out.name}.{secrets.token_hex(4)}"
-    try:
-        sibling.mkdir()
-    except OSError as error:
-        if error.errno in _FULL:
-            raise ResourceError(f"{out}: the disk is full") from error
-        raise InputError(
-            f"{out}: cannot be written ({error.strerror}); choose a folder that you may write to"
-        ) from error
-    return sibling
-
-
-def _move_into_place(temporary: Path, out: Path) -> None:
-    """Rename; a run that is replaced is removed only once the new one stands."""
-    if not out.exists():
-        temporary.rename(out)
-        return
-    old = out.with_name(f"{temporary.name}.old")
-    out.rename(old)
-    try:
-        temporary.rename(out)
-    except OSError:
-        with suppress(OSError):
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def check_file(path: str | Path) -> None:
-    """Check that a file can be written, without leaving a trace.
-
-    Raises:
-        InputError: It is a folder, its parent is missing, or it may not be written.
-        ResourceError: The disk is full.
-    """
-    path = Path(path).resolve()
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; --out must name a file here")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: its folder does not exist; make it: mkdir -p {path.parent}")
-    _make_sibling(path).rmdir()
-
-
-def write_file(path: str | Path, text: str) -> None:
-    """Write a text file that is there as a whole or not at all.
-
-    Raises:
-        InputError: As in `check_file`.
-        ResourceError: The disk is full.
-    """
-    path = Path(path).resolve()
-    check_file(path)
-    folder = _make_sibling(path)
-    try:
-        (folder / path.name).write_text(text, encoding="utf-8")
-        (folder / path.name).replace(path)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise ResourceError(f"{path}: the disk is full, nothing was written") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

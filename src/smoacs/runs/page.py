@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
+from smoacs.files import write_file
 from smoacs.report import report_html
-from smoacs.runs.directory import write_file
 
 _LOG = logging.getLogger(__name__)
 

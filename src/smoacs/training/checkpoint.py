@@ -1,6 +1,5 @@
 """The state of a training on disk, written in one step so that a kill leaves the last one."""
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -8,26 +7,18 @@ from typing import Any
 import torch
 
 from smoacs.errors import InputError
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that at any moment there is the old or the new one, never half of one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+from smoacs.files import new_file
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors, numbers, text, and lists and dictionaries of them."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with temporary.open("wb") as file:
+    """Write tensors, numbers, text, and lists and dictionaries of them.
+
+    Raises:
+        InputError: The file may not be written.
+        ResourceError: The disk is full.
+    """
+    with new_file(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def load_state(path: Path) -> dict[str, Any]:

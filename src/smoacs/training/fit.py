@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smoacs.errors import SmoacsError
+from smoacs.files import write_file
 from smoacs.predictors import ENERGY
 from smoacs.predictors.geometry import TRAINING_WALL, WALL
 from smoacs.predictors.network import Network
-from smoacs.training.checkpoint import load_state, save_state, write_atomically
+from smoacs.training.checkpoint import load_state, save_state
 from smoacs.training.data import Dataset, Noise, make_batch
 from smoacs.training.evaluation import evaluate, score
 from smoacs.training.loss import (
@@ -323,7 +324,7 @@ class _Fit:
         self.marks = int(self.progress * self.settings.validations)
         lines = "".join(json.dumps(line) + "\n" for line in self.history)
         save_state(checkpoint, self._state())
-        write_atomically(checkpoint.with_suffix(".log"), lines.encode())
+        write_file(checkpoint.with_suffix(".log"), lines)
 
     def _state(self) -> dict[str, Any]:
         counters = ("epoch", "position", "step", "marks", "bad_steps", "best_score", "stale")

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from smoacs.files import write_file
 from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.properties import PROPERTIES
-from smoacs.training.checkpoint import write_atomically
 from smoacs.training.data import Dataset
 from smoacs.training.evaluation import derivative_errors
 from smoacs.training.metrics import errors_by_size, property_statistics
@@ -66,8 +66,8 @@ def write_report(folder: Path, header: WeightsHeader, result: Result) -> dict[st
                 log=name in header.log10,
             )
     plot_learning(result.histories, dict(header.properties), folder / _CURVE_FILE)
-    write_atomically(folder / _JSON_FILE, json.dumps(numbers, indent=1).encode())
-    write_atomically(folder / REPORT_FILE, report_text(numbers).encode())
+    write_file(folder / _JSON_FILE, json.dumps(numbers, indent=1))
+    write_file(folder / REPORT_FILE, report_text(numbers))
     return numbers
 
 

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from smoacs.errors import InputError
+from smoacs.files import write_file
 from smoacs.predictors.builtin import formula_hash
 from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.registry import resolve_device
 from smoacs.predictors.storage import save_weights, stack_members
 from smoacs.training.calibration import finish_ensemble
-from smoacs.training.checkpoint import load_state, write_atomically
+from smoacs.training.checkpoint import load_state
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import Dataset, element_symbols
 from smoacs.training.evaluation import predict_dataset
@@ -84,7 +85,7 @@ def open_folder(config: TrainConfig) -> Path:
     temporary = folder / f"{TABLE_FILE}.part"
     table.to_parquet(temporary)
     temporary.replace(folder / TABLE_FILE)
-    write_atomically(folder / _SETTINGS_FILE, json.dumps(settings, indent=1).encode())
+    write_file(folder / _SETTINGS_FILE, json.dumps(settings, indent=1))
     return folder
 
 

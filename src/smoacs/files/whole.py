@@ -1,0 +1,245 @@
+"""Files and folders that are there as a whole or not at all, whenever the process is killed.
+
+What is new is written in a workspace: the hidden folder `.NAME.HEX.smoacs` beside the target
+`NAME`, on the same disk. It holds
+
+- `lock`: held by its process, so that the others tell a living workspace from a dead one;
+- `new`: what is being written, a file or a folder;
+- `old`: a folder that is being replaced, until the new one stands;
+- `ready`: several new files, complete, on their way to their places.
+
+Whoever makes a workspace clears the dead ones beside it; one whose process was killed after all was
+complete is brought to its end.
+"""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from smoacs.errors import InputError, ResourceError
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+_WORKSPACE: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.smoacs", re.DOTALL)
+_SEVERAL: Final = "files"
+"""Stands for the name of a target in a workspace for several files, which lies in their folder."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that a disk or a quota is full."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def is_workspace(path: Path) -> bool:
+    """Whether a path is a workspace, living or dead, by its name."""
+    return _WORKSPACE.fullmatch(path.name) is not None
+
+
+def check_file(path: str | Path) -> None:
+    """Check that a file can be written, without leaving a trace.
+
+    Raises:
+        InputError: It is a folder, its parent is missing, or it may not be written.
+        ResourceError: The disk is full.
+    """
+    with _workspace(_file_target(path)):
+        pass
+
+
+def check_folder(path: str | Path) -> None:
+    """Check that a folder, new or not, can be written, without leaving a trace.
+
+    Raises:
+        InputError: Its parent is missing or may not be written.
+        ResourceError: The disk is full.
+    """
+    with _workspace(Path(path).resolve()):
+        pass
+
+
+def write_file(path: str | Path, content: str | bytes) -> None:
+    """Write a file that is there as a whole or not at all; text as UTF-8.
+
+    Raises:
+        InputError: As in `check_file`.
+        ResourceError: The disk is full.
+    """
+    with new_file(path) as new:
+        new.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def new_file(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to, which becomes the file `path` when the block ends well.
+
+    Raises:
+        InputError: As in `check_file`.
+        ResourceError: The disk is full.
+    """
+    path = _file_target(path)
+    with _workspace(path) as space:
+        new = space / "new"
+        yield new
+        _flush(new)
+        new.replace(path)
+
+
+@contextmanager
+def new_files(folder: str | Path) -> Iterator[Path]:
+    """Give a folder whose files replace those of the same names when the block ends well.
+
+    They do so together or not at all: what a kill leaves half done is finished by the next call of
+    this or of `clear_leftovers`.
+
+    Args:
+        folder: Where they go; it exists.
+
+    Raises:
+        InputError: The folder may not be written.
+        ResourceError: The disk is full; all files are the old ones.
+    """
+    folder = Path(folder).resolve()
+    with _workspace(folder / _SEVERAL) as space:
+        new = space / "new"
+        new.mkdir()
+        yield new
+        for file in new.iterdir():
+            _flush(file)
+        new.rename(space / "ready")
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Give an empty folder that becomes `path`, or replaces it, when the block ends well.
+
+    Raises:
+        InputError: The parent is missing or may not be written.
+        ResourceError: The disk is full; everything is as it was.
+    """
+    path = Path(path).resolve()
+    with _workspace(path) as space:
+        new, old = space / "new", space / "old"
+        new.mkdir()
+        yield new
+        if path.exists():
+            path.rename(old)
+        try:
+            new.rename(path)
+        except OSError:
+            with suppress(OSError):
+                old.rename(path)
+            raise
+
+
+def clear_leftovers(folder: str | Path) -> None:
+    """Bring to an end, or remove, what killed processes left in a folder; reading comes after it.
+
+    What may not be written stays as it is.
+    """
+    with suppress(OSError):
+        for space in [path for path in Path(folder).iterdir() if is_workspace(path)]:
+            if _is_dead(space):
+                _end(space)
+
+
+def _file_target(path: str | Path) -> Path:
+    path = Path(path).resolve()
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; --out must name a file here")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no file that can be replaced, but a device; name a file")
+    return path
+
+
+@contextmanager
+def _workspace(target: Path) -> Iterator[Path]:
+    """Make a workspace beside a target and remove it in the end; a full disk becomes a sentence."""
+    clear_leftovers(target.parent)
+    try:
+        space, lock = _made(target)
+    except OSError as error:
+        parent = target.parent
+        if not parent.is_dir():
+            raise InputError(
+                f"{target}: its folder does not exist; make it: mkdir -p {parent}"
+            ) from error
+        if is_disk_full(error):
+            raise ResourceError(f"{target}: the disk is full") from error
+        raise InputError(
+            f"{target}: cannot be written ({error.strerror}); choose a folder that you may write to"
+        ) from error
+    try:
+        yield space
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise ResourceError(f"{target}: the disk is full, nothing was written") from error
+    finally:
+        lock.release()
+        _end(space)
+
+
+def _made(target: Path) -> tuple[Path, BaseFileLock]:
+    """Make a workspace and take its lock."""
+    while True:
+        space = target.with_name(f".{target.name}.{secrets.token_hex(4)}.smoacs")
+        space.mkdir()
+        lock = FileLock(space / "lock", thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:  # another process took it for a dead one: once more
+            continue
+        except OSError:
+            shutil.rmtree(space, ignore_errors=True)
+            raise
+        return space, lock
+
+
+def _is_dead(space: Path) -> bool:
+    """Whether nobody has the lock of a workspace."""
+    file = space / "lock"
+    try:
+        if not file.exists():  # not yet, or not any more: empty, and whoever needs it makes it anew
+            space.rmdir()
+            return False
+        with FileLock(file, blocking=False, thread_local=False):
+            return True
+    except (Timeout, OSError):
+        return False
+
+
+def _end(space: Path) -> None:
+    """Finish what was complete in a workspace and remove it.
+
+    Raises:
+        OSError: Something may not be written; then the workspace stays.
+    """
+    name = _WORKSPACE.fullmatch(space.name)
+    target = space.with_name(name["name"] if name else "")
+    new, old, ready = space / "new", space / "old", space / "ready"
+    if ready.is_dir():
+        for file in ready.iterdir():
+            file.replace(target.with_name(file.name))
+    elif old.exists() and not target.exists():
+        (new if new.exists() else old).rename(target)
+    for path in (new, old, ready):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        (space / "lock").unlink(missing_ok=True)  # last of all
+        space.rmdir()
+
+
+def _flush(file: Path) -> None:
+    """Have the disk hold what a file holds."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
