@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
+
     from smoacs.crystals import Crystals, NeighborList, neighbor_list
     from smoacs.errors import InputError, MissingExtraError, ResourceError, SmoacsError
     from smoacs.evaluation import evaluate
@@ -95,6 +97,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Import a public name from its home."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("smoacs")
     if name not in _HOME:
         raise AttributeError(f"module 'smoacs' has no attribute {name!r}")
     return getattr(import_module(f"smoacs.{_HOME[name]}"), name)
@@ -102,4 +106,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """Public names."""
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

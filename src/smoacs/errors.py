@@ -1,6 +1,7 @@
 """Exceptions of the package; the command line maps each to its exit code."""
 
 import sys
+from typing import Self
 
 
 class SmoacsError(Exception):
@@ -17,6 +18,16 @@ class ResourceError(SmoacsError):
 
 class MissingExtraError(InputError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+    @classmethod
+    def of(cls, needs: str, extra: str) -> Self:
+        """Say what is needed, and how to get it: the package is on no index, but in a folder.
+
+        Args:
+            needs: The sentence's beginning, such as "phonons need phonopy".
+            extra: Name of the extra in pyproject.toml.
+        """
+        return cls(f"{needs}: pip install '.[{extra}]' in the folder of smoacs' sources")
 
 
 def short(value: object, length: int = 80) -> str:

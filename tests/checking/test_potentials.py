@@ -108,7 +108,7 @@ def test_names_that_are_no_potential():
 
 @pytest.mark.skipif(importlib.util.find_spec("sevenn") is not None, reason="SevenNet is there")
 def test_sevennet_is_an_extra():
-    with pytest.raises(MissingExtraError, match=r"smoacs\[sevennet\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[sevennet\]"):
         load_potential("sevennet")
 
 

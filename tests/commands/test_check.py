@@ -32,11 +32,11 @@ def test_mistakes_are_one_line(folder, capsys, options, message):
 
 def test_design_with_a_check_that_is_not_installed(tmp_path, capsys, monkeypatch):
     def missing(name="chgnet"):
-        raise MissingExtraError("the predictor chgnet needs CHGNet: pip install 'smoacs[chgnet]'")
+        raise MissingExtraError("the predictor chgnet needs CHGNet: pip install '.[chgnet]'")
 
     monkeypatch.setattr(checking, "load_potential", missing)
     out = tmp_path / "run"
     arguments = ["design", "perovskite", "--out", str(out), "-t", "band_gap > 1", "--check"]
     assert smoacs(arguments) == 2
-    assert "smoacs[chgnet]" in capsys.readouterr().err
+    assert ".[chgnet]" in capsys.readouterr().err
     assert not out.exists()

@@ -63,7 +63,7 @@ def engine_says(monkeypatch, tmp_path, message):
 @pytest.mark.parametrize(
     "reason",
     [
-        "DFT needs GPAW, which is not installed; get it with pip install 'smoacs[dft]'",
+        "DFT needs GPAW, which is not installed; get it with pip install gpaw",
         "GPAW is installed but does not load (libxc.so.9: cannot open shared object file)",
     ],
 )

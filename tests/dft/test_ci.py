@@ -69,5 +69,5 @@ def test_it_builds_with_the_siteconfig(checkout):
     )
     assert run(checkout) == (0, "")
     text = log.read_text()
-    assert "requirements/gpaw-siteconfig.py -m pip install" in text
+    assert "src/smoacs/dft/gpaw_siteconfig.py -m pip install" in text
     assert ".[dft]" in text

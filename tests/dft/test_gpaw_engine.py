@@ -42,7 +42,9 @@ def test_gaps_across_spins():
 def test_a_missing_gpaw_is_one_clear_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     structure = Structure(Lattice.cubic(3), ["H"], [[0, 0, 0]])
-    with pytest.raises(MissingExtraError, match=r"not installed; .*smoacs\[dft\]") as error:
+    with pytest.raises(
+        MissingExtraError, match=r"not installed; .*pip install 'gpaw>=26.7' 'gpaw-data>="
+    ) as error:
         gpaw_engine.run(plan_calculation(structure, DftSettings()))
     assert "\n" not in str(error.value)
 

@@ -59,7 +59,7 @@ def test_each_design_is_relaxed_and_then_calculated(folder, crystals):
 
 def test_without_atomate2_the_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "jobflow", None)
-    with pytest.raises(MissingExtraError, match=r"smoacs\[workflows\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[workflows\]"):
         relaxation_flow(choose_designs(folder))
 
 

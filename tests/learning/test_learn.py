@@ -263,7 +263,7 @@ def test_mistakes(config, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="full holds something else"):
         run_learning(config, tmp_path / "full", SHORT, oracle=ToyOracle())
     monkeypatch.setattr(api.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'smoacs\[dft\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'gpaw>="):
         run_learning(config, out, SHORT)
     assert not out.exists()
 

@@ -174,5 +174,5 @@ def test_by_name():
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "chgnet.model", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'smoacs\[chgnet\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[chgnet\]'"):
         adapter.load_chgnet()

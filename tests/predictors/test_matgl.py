@@ -292,5 +292,5 @@ def test_options():
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matgl", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'smoacs\[matgl\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[matgl\]'"):
         load_matgl("cpu", "anything")

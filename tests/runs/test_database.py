@@ -150,7 +150,7 @@ def test_what_is_no_database_is_refused(tmp_path, run):
 
 def test_without_the_backend_the_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=r"smoacs\[postgresql\]"):
+    with pytest.raises(MissingExtraError, match=r"\.\[postgresql\]"):
         check_database("postgresql://me@host/db")
 
 

@@ -87,7 +87,7 @@ def test_records_become_rows(figshare, capsys):
 
 def test_without_jarvis_tools_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "jarvis", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'smoacs\[jarvis\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[jarvis\]'"):
         read_jarvis("dft_3d", COLUMNS, PROPERTIES)
 
 

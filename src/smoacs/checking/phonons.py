@@ -152,5 +152,5 @@ def import_phonopy() -> tuple[Any, Any]:
             from phonopy import Phonopy  # noqa: PLC0415 - an extra
             from phonopy.structure.atoms import PhonopyAtoms  # noqa: PLC0415
     except ImportError as error:
-        raise MissingExtraError("phonons need phonopy: pip install 'smoacs[phonons]'") from error
+        raise MissingExtraError.of("phonons need phonopy", "phonons") from error
     return Phonopy, PhonopyAtoms

@@ -254,9 +254,7 @@ def _sevennet() -> tuple[str, Callable[[], Any]]:
     try:
         from sevenn.calculator import SevenNetCalculator  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise MissingExtraError(
-            "the potential sevennet needs SevenNet: pip install 'smoacs[sevennet]'"
-        ) from error
+        raise MissingExtraError.of("the potential sevennet needs SevenNet", "sevennet") from error
     calculator = SevenNetCalculator("7net-0", device="cpu")  # its weights are in its wheel
     return f"SevenNet-0 ({version('sevenn')})", lambda: calculator
 

@@ -226,8 +226,8 @@ def _client(address: str) -> Any:  # noqa: ANN401 - an extra
             warnings.simplefilter("ignore")
             from optimade.client import OptimadeClient  # noqa: PLC0415
     except ImportError as error:
-        raise MissingExtraError(
-            "a reference on an OPTIMADE server needs its client: pip install 'smoacs[optimade]'"
+        raise MissingExtraError.of(
+            "a reference on an OPTIMADE server needs its client", "optimade"
         ) from error
     return OptimadeClient(
         base_urls=[address],

@@ -6,8 +6,10 @@ engine in the sense of `smoacs.dft.worker`.
 
 import importlib
 import importlib.util
+import shlex
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +19,13 @@ from smoacs.dft.calculation import Calculation, DftError, DftValues
 from smoacs.dft.worker import serve
 from smoacs.errors import MissingExtraError
 
+SITECONFIG: Final = Path(__file__).with_name("gpaw_siteconfig.py")
+"""How to compile GPAW; it travels with the package, so that every installation has it."""
+
 INSTALL: Final = (
     "apt-get install g++ libxc-dev libopenblas-dev libfftw3-dev, then "
-    "GPAW_CONFIG=$PWD/requirements/gpaw-siteconfig.py pip install 'smoacs[dft]' (see docs/dft.md)"
+    f"GPAW_CONFIG={shlex.quote(str(SITECONFIG))} pip install 'gpaw>=26.7' "
+    "'gpaw-data>=1.2' (see docs/dft.md)"
 )
 
 _ALWAYS_THERE: Final = "O"

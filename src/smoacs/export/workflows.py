@@ -29,9 +29,8 @@ def relaxation_flow(designs: Sequence[Design], *, name: str = "smoacs") -> Any: 
         flow = importlib.import_module("jobflow").Flow
         makers = importlib.import_module("atomate2.vasp.jobs.mp")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"workflows need atomate2, but {error.name} is not installed: "
-            "pip install 'smoacs[workflows]'"
+        raise MissingExtraError.of(
+            f"workflows need atomate2, but {error.name} is not installed", "workflows"
         ) from error
     parts = []
     for design in designs:

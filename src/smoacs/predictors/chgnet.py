@@ -166,8 +166,7 @@ def original_model(device: str = "cpu") -> Any:  # noqa: ANN401  (CHGNet has no 
     try:
         from chgnet.model import CHGNet  # noqa: PLC0415  (an extra)
     except ImportError as error:
-        msg = "the predictor chgnet needs CHGNet: pip install 'smoacs[chgnet]'"
-        raise MissingExtraError(msg) from error
+        raise MissingExtraError.of("the predictor chgnet needs CHGNet", "chgnet") from error
     with redirect_stdout(io.StringIO()):  # it announces itself
         return CHGNet.load(model_name=MODEL, use_device=device, verbose=False)
 

@@ -154,8 +154,7 @@ def load_matgl(device: str = "cpu", argument: str = "") -> MatglPredictor:
     try:
         import matgl.models  # noqa: F401, PLC0415  (an extra)
     except ImportError as error:
-        msg = "the predictor matgl needs matgl 4: pip install 'smoacs[matgl]'"
-        raise MissingExtraError(msg) from error
+        raise MissingExtraError.of("the predictor matgl needs matgl 4", "matgl") from error
     if not argument:
         msg = "the predictor matgl needs a model: --predictor matgl:FOLDER or matgl:NAME"
         raise InputError(msg)

@@ -287,9 +287,8 @@ def _disk_may_be_full(path: Path) -> Iterator[None]:
 def _opened(address: str) -> Iterator[Any]:
     """Open a database; whatever it has against us becomes one sentence without password."""
     if is_url(address) and importlib.util.find_spec("ase_db_backends") is None:
-        raise MissingExtraError(
-            "PostgreSQL needs ASE's database backends, which are not installed: "
-            "pip install 'smoacs[postgresql]'"
+        raise MissingExtraError.of(
+            "PostgreSQL needs ASE's database backends, which are not installed", "postgresql"
         )
     shown = without_password(address)
     try:

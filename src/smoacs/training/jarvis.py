@@ -54,9 +54,7 @@ def _download(name: str) -> list[dict[str, Any]]:
     try:
         from jarvis.db import figshare  # noqa: PLC0415  (an extra)
     except ImportError as error:
-        raise MissingExtraError(
-            "JARVIS data need jarvis-tools: pip install 'smoacs[jarvis]'"
-        ) from error
+        raise MissingExtraError.of("JARVIS data need jarvis-tools", "jarvis") from error
     try:
         with contextlib.redirect_stdout(sys.stderr):
             records: list[dict[str, Any]] = figshare.data(name)

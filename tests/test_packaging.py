@@ -1,0 +1,61 @@
+"""What pyproject.toml, the pinned versions and the messages say of the package fits together."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import smoacs
+from smoacs.dft.gpaw_engine import INSTALL, SITECONFIG
+from smoacs.errors import MissingExtraError
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def _pinned():
+    lines = (ROOT / "requirements/constraints.txt").read_text("utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert all(str(pin.specifier).startswith("==") for pin in pins)
+    return {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in pins}
+
+
+def _wanted():
+    texts = [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
+    return [Requirement(text) for text in texts if not text.startswith("smoacs[")]
+
+
+@pytest.mark.parametrize("wanted", _wanted(), ids=str)
+def test_whatever_an_installation_asks_for_is_pinned(wanted):
+    assert wanted.specifier.contains(_pinned()[canonicalize_name(wanted.name)])
+    assert re.search(">=", str(wanted.specifier)), "without a lowest version none can be tested"
+
+
+def test_a_missing_extra_is_one_that_can_be_installed_from_here():
+    sources = "".join(
+        file.read_text("utf-8") for file in sorted(Path(smoacs.__file__).parent.rglob("*.py"))
+    )
+    named = set(re.findall(r"MissingExtraError\.of\([^()]*\"(\w+)\"\s*\)", sources))
+    assert named == {"chgnet", "jarvis", "matgl", "optimade", "phonons", "postgresql", "sevennet",
+                     "workflows"}  # fmt: skip
+    assert named <= set(EXTRAS)
+    assert "smoacs[" not in sources, "smoacs is on no index"
+    said = str(MissingExtraError.of("phonons need phonopy", "phonons"))
+    assert said == "phonons need phonopy: pip install '.[phonons]' in the folder of smoacs' sources"
+
+
+def test_how_to_compile_gpaw_travels_with_the_package():
+    assert SITECONFIG.is_file()
+    assert SITECONFIG.is_relative_to(Path(smoacs.__file__).parent)
+    assert str(SITECONFIG) in INSTALL
+    for wanted in EXTRAS["dft"]:
+        assert f"'{wanted}'" in INSTALL
+
+
+def test_the_version_is_that_of_the_package():
+    assert smoacs.__version__ == version("smoacs") == PROJECT["version"]
