@@ -3,7 +3,6 @@
 Everything heavy (torch, pymatgen) is imported by the command that needs it.
 """
 
-import errno
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -14,6 +13,7 @@ import typer
 
 from smoacs.commands.check import check, check_and_tell
 from smoacs.commands.export import export
+from smoacs.commands.failures import give_up_output, prepare_streams, tell_failure, tell_interrupted
 from smoacs.commands.imports import quick_imports
 from smoacs.commands.judge import judge
 from smoacs.commands.learn import learn
@@ -38,13 +38,11 @@ from smoacs.commands.relax import relax
 from smoacs.commands.report import report
 from smoacs.commands.resume import resume
 from smoacs.commands.show import show
-from smoacs.errors import InputError, ResourceError, SmoacsError, is_out_of_memory
+from smoacs.errors import InputError
+from smoacs.interrupt import ending_signals
 
 if TYPE_CHECKING:
     from smoacs.request import DesignConfig
-
-EXIT_INPUT = 2
-EXIT_RESOURCES = 3
 
 app = typer.Typer(
     add_completion=False,
@@ -234,6 +232,10 @@ app.command(epilog=_example("smoacs templates"))(templates)
 
 def main() -> None:
     """Run the command line; the console script `smoacs`."""
+    try:
+        prepare_streams()
+    except InputError as error:
+        sys.exit(tell_failure(error))
     sys.exit(run(sys.argv[1:]))
 
 
@@ -242,38 +244,22 @@ def run(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit code: 0 done, 1 no candidate succeeded, 2 the user's mistake, 3 out of memory or
-        disk, 130 interrupted.
+        disk, 128 and the number of the signal that ended it (130 for Ctrl-C).
     """
     try:
-        code = app(args=list(arguments) or ["--help"], prog_name="smoacs", standalone_mode=False)
+        with ending_signals():
+            code = app(
+                args=list(arguments) or ["--help"], prog_name="smoacs", standalone_mode=False
+            )
+            sys.stdout.flush()
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
-    except Exception as error:
-        failure = _failure(error)
-        if failure is None:
-            raise
-        code, message = failure
-        typer.echo(f"smoacs: error: {' '.join(message.split())}", err=True)
-    if code == EXIT_INTERRUPTED:
-        typer.echo("smoacs: interrupted", err=True)
-    return code if isinstance(code, int) else 0
-
-
-def _failure(error: Exception) -> tuple[int, str] | None:
-    """Exit code and message of an expected failure; None for a bug."""
-    failure = None
-    if isinstance(error, typer.exceptions.TyperException):
-        failure = EXIT_INPUT, f"{error.format_message().rstrip('.')} (see smoacs --help)"
-    elif isinstance(error, SmoacsError):
-        resources = isinstance(error, ResourceError)
-        failure = EXIT_RESOURCES if resources else EXIT_INPUT, str(error)
-    elif is_out_of_memory(error):
-        failure = EXIT_RESOURCES, "out of memory; try fewer candidates at a time (--batch-size)"
-    elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        failure = EXIT_RESOURCES, f"the disk is full ({error.filename or 'while writing'})"
-    elif isinstance(error, OSError) and error.filename:
-        failure = EXIT_INPUT, f"{error.filename}: {error.strerror}"
-    return failure
+    except BrokenPipeError:  # whoever read our output has seen enough
+        give_up_output()
+        code = 1
+    except Exception as error:  # noqa: BLE001 - a bug is raised again
+        code = tell_failure(error)
+    return tell_interrupted() if code == EXIT_INTERRUPTED else int(code or 0)
 
 
 def _design_config(source: str, changes: Mapping[str, object]) -> "DesignConfig":

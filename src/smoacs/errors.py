@@ -3,9 +3,18 @@
 import sys
 from typing import Self
 
+LONGEST = 380
+"""Characters of a message at most: it is to be read, whatever of the input it quotes."""
+
 
 class SmoacsError(Exception):
-    """Root of everything that the package raises on purpose."""
+    """Root of everything that the package raises on purpose.
+
+    Of a message longer than `LONGEST` the middle is left out; what is not printable is escaped.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(short(" ".join(message.splitlines()), LONGEST))
 
 
 class InputError(SmoacsError, ValueError):

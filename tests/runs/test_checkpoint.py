@@ -6,12 +6,12 @@ import sys
 
 import pytest
 import torch
+from smoacs.runs.interrupt import Interrupt
 
 from smoacs.errors import InputError
 from smoacs.request import DesignConfig
 from smoacs.runs import checkpoint, run_directory
 from smoacs.runs.checkpoint import Checkpoints, begin_run, is_interrupted, reopen_run
-from smoacs.runs.interrupt import Interrupt
 
 CONFIG = DesignConfig(targets=("density > 1",), n=3)
 BEGUN = 50

@@ -258,3 +258,18 @@ def test_kill_9_at_random_moments(settings, kills, tmp_path):
     assert "ended True" in done.stdout
     assert "ended False" not in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.toml", "whole"]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_the_signals_of_slurm_are_like_ctrl_c(name, out, whole, caplog):
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)
+    execute(
+        CONFIG, out, predictor=Bowl(), progress=at_step(12, lambda: signal.raise_signal(number))
+    )
+    assert signal.getsignal(number) is signal.SIG_DFL
+    signal.signal(number, before)
+    assert json.loads((out / "summary.json").read_text())["interrupted"] is True
+    assert f"{name}: stopping after this step" in caplog.text
+    smoacs.resume(out, predictor=Bowl())
+    assert_complete(out, whole)

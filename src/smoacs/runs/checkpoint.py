@@ -27,6 +27,7 @@ from pathlib import Path
 
 from smoacs.errors import InputError, SmoacsError
 from smoacs.files import clear_leftovers, locked, write_file
+from smoacs.interrupt import Interrupt
 from smoacs.request import DesignConfig
 from smoacs.runs.directory import (
     CHECKS_FOLDER,
@@ -35,7 +36,6 @@ from smoacs.runs.directory import (
     is_unfinished,
     unfinished_folder,
 )
-from smoacs.runs.interrupt import Interrupt
 from smoacs.runs.saved import read_summary
 from smoacs.search.state import State
 from smoacs.training.checkpoint import load_state, save_state

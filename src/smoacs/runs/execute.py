@@ -12,13 +12,13 @@ from pymatgen.core import Structure
 
 from smoacs.errors import InputError, ResourceError, is_out_of_memory
 from smoacs.files import is_disk_full
+from smoacs.interrupt import soft_interrupt
 from smoacs.judging import RuleCheck, Rules, domain_note, judge, known_formulas
 from smoacs.predictors import Predictor, load_predictor
 from smoacs.request import DesignConfig
 from smoacs.runs.checkpoint import Checkpoints, Unfinished, begin_run, reopen_run
 from smoacs.runs.database import add_to_database, check_database
 from smoacs.runs.directory import resume_command
-from smoacs.runs.interrupt import soft_interrupt
 from smoacs.runs.save import save_run
 from smoacs.search import DesignResult, ProgressCallback, run_search
 from smoacs.search.state import Keeper
