@@ -6,9 +6,9 @@ import sys
 
 import pytest
 import torch
-from smoacs.runs.interrupt import Interrupt
 
 from smoacs.errors import InputError
+from smoacs.interrupt import Interrupt
 from smoacs.request import DesignConfig
 from smoacs.runs import checkpoint, run_directory
 from smoacs.runs.checkpoint import Checkpoints, begin_run, is_interrupted, reopen_run
