@@ -5,6 +5,7 @@ While a run goes on, the hidden folder `.NAME.partial` beside the run directory 
 - `begun.json` and `config.toml`: what was asked for, and with what (`config.toml` comes last, so a
   folder without it holds nothing of worth);
 - `state.pt`: the last state of the search, replaced in one step;
+- `finished`: what the search is done with for good (see `finished_parts`);
 - `result`: the finished run directory, on its way to `NAME`;
 - `replaced`: the run that it takes the place of, until it stands there;
 - `lock`: held by the process that works here.
@@ -36,11 +37,13 @@ from smoacs.runs.directory import (
     is_unfinished,
     unfinished_folder,
 )
+from smoacs.runs.finished_parts import FinishedParts
 from smoacs.runs.saved import read_summary
+from smoacs.search.seeds.state import FINISHED
 from smoacs.search.state import State
 from smoacs.training.checkpoint import load_state, save_state
 
-FORMAT = 1
+FORMAT = 2
 """Of the folder and of the state; raised when an older one can no longer be read."""
 
 COST = 0.01
@@ -57,6 +60,7 @@ class Unfinished:
         self.out = out
         self.folder = unfinished_folder(out)
         self.state_file = self.folder / "state.pt"
+        self._finished = finished_folder(self.state_file)
         self.result = self.folder / "result"
         self._config = self.folder / "config.toml"
         self._begun = self.folder / "begun.json"
@@ -108,7 +112,8 @@ class Unfinished:
             shutil.rmtree(self.result)
         if self._replaced.exists() and not self.out.exists() and not self.result.exists():
             self._replaced.rename(self.out)
-        known = {self.state_file, self.result, self._config, self._begun, self._replaced}
+        known = {self.state_file, self._finished, self.result, self._config, self._begun}
+        known.add(self._replaced)
         for path in set(self.folder.iterdir()) - known - {self.folder / "lock"}:
             _remove(path)
 
@@ -181,6 +186,7 @@ class Checkpoints:
     def __init__(self, path: Path, interrupt: Interrupt) -> None:
         """Take the file, which need not exist, and what tells of Ctrl-C."""
         self._path = path
+        self._finished = FinishedParts(finished_folder(path))
         self._interrupt = interrupt
         self._next = time.perf_counter()
         self._failed = False
@@ -191,7 +197,12 @@ class Checkpoints:
         Raises:
             InputError: The file is damaged.
         """
-        return load_state(self._path) if self._path.is_file() else None
+        if not self._path.is_file():
+            return None
+        state = load_state(self._path)
+        if FINISHED in state:
+            state[FINISHED] = self._finished.read(state[FINISHED])
+        return state
 
     @property
     def due(self) -> bool:
@@ -207,6 +218,8 @@ class Checkpoints:
         """Write a state; if that fails, as on a full disk, the last one stays and it is said."""
         begin = time.perf_counter()
         try:
+            if FINISHED in state:
+                state = state | {FINISHED: self._finished.add(state[FINISHED])}
             save_state(self._path, state)
         except (OSError, SmoacsError) as error:
             if not self._failed:
@@ -214,6 +227,11 @@ class Checkpoints:
             self._failed = True
         end = time.perf_counter()
         self._next = end + (end - begin) / COST
+
+
+def finished_folder(state_file: Path) -> Path:
+    """Where the finished parts lie of a search whose state is in a file."""
+    return state_file.with_name("finished")
 
 
 @contextmanager

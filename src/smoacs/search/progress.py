@@ -91,7 +91,7 @@ class Recorder:
             if self.keeper is None:
                 continue
             self.stopped = self.keeper.stop_asked and self.steps < self.n_steps
-            if self.stopped or step + 1 == n_steps or self.keeper.due:
+            if self.stopped or self.keeper.due:
                 self.keeper.keep(self._state(stage, step + 1, parts))
             if self.stopped:
                 return

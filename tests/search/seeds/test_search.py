@@ -15,7 +15,8 @@ from smoacs.request import DesignConfig
 from smoacs.search import run_search
 from smoacs.search.gradient.crystal_rows import composition_keys
 from smoacs.search.gradient.known_crystals import Beginning, begun, of_seed
-from smoacs.search.seeds.rounds import ROUND_STEPS, Part, best_of, compositions_taken, next_parts
+from smoacs.search.seeds import rounds
+from smoacs.search.seeds.rounds import ROUND_STEPS, Part, Taken, best_of, next_parts, reduced
 from smoacs.templates import reference_structure
 from smoacs.templates.from_structure import from_structure
 from toys import Stack
@@ -195,9 +196,43 @@ def test_a_formula_of_one_seed_is_taken_on_all():
     cell = crystal("K Mg F F F K Mg F F F")
     result = SimpleNamespace(structures=[cell, cell], met=(True, False))
     index = torch.tensor([[18, 11, 8, 8, 8]])  # Z - 1
-    assert compositions_taken(5, [result]) == set(composition_keys(index))
-    assert compositions_taken(15, [result]) == set(composition_keys(index.repeat(1, 3)))
-    assert compositions_taken(6, [result]) == frozenset()
+    taken = Taken()
+    assert taken.keys(5) == frozenset()
+    taken.add(result)
+    assert taken.keys(5) == set(composition_keys(index))
+    assert taken.keys(15) == set(composition_keys(index.repeat(1, 3)))
+    assert taken.keys(6) == frozenset()
+    taken.add(SimpleNamespace(structures=[crystal("Na Cl")], met=(True,)))
+    assert taken.keys(5) == set(composition_keys(index))
+    assert taken.keys(6) == set(composition_keys(torch.tensor([[10, 10, 10, 16, 16, 16]])))
+
+
+def test_every_result_is_looked_at_once_for_what_is_taken(monkeypatch):
+    looked_at = []
+
+    def noting(structure):
+        looked_at.append(structure)
+        return reduced(structure)
+
+    monkeypatch.setattr(rounds, "reduced", noting)
+    taken = Taken()
+    for k in range(20):
+        taken.add(SimpleNamespace(structures=[crystal("Na Cl")], met=(k % 2 == 0,)))
+        taken.keys(2)
+    assert len(looked_at) == 10
+
+
+class Rarely(Memory):
+    """A keeper for which a checkpoint is never due."""
+
+    due = False
+
+
+def test_nothing_is_kept_that_is_not_due():
+    keeper = Rarely()
+    result = searched(Stack(), keeper, n=3, steps=12, seeds=SEEDS[:2])
+    assert len(result.structures) == 3
+    assert keeper.states == []
 
 
 def test_crystals_to_begin_with_are_taken_as_they_are():

@@ -1,6 +1,7 @@
 """Which seeds are searched next: all at first, then those that the best crystals came from."""
 
 import dataclasses
+import heapq
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -137,10 +138,14 @@ def _by_yield(
     own: dict[int, list[Source]] = {}
     for source in _fresh_first(good, parts):
         own.setdefault(parts[source[0]].template, []).append(source)
+    rate = {k: len(own[k]) / calls[k] for k in own}
+    averages = [(-rate[k], order, k) for order, k in enumerate(own)]
+    heapq.heapify(averages)
     dealt: Counter[int] = Counter()
     for _ in range(wanted):
-        rate = {k: len(own[k]) / calls[k] / (1 + dealt[k]) for k in own}
-        dealt[max(rate, key=lambda k: rate[k])] += 1
+        _, order, k = averages[0]
+        dealt[k] += 1
+        heapq.heapreplace(averages, (-rate[k] / (1 + dealt[k]), order, k))
     return {k: [own[k][i % len(own[k])] for i in range(n)] for k, n in dealt.items()}
 
 
@@ -225,15 +230,31 @@ def reduced(structure: Structure) -> tuple[int, ...]:
     return tuple(count // divisor for count in counts)
 
 
-def compositions_taken(n_sites: int, results: "Sequence[DesignResult]") -> frozenset[str]:
-    """Keys, in a template of so many sites, of the compositions that have a success already.
+class Taken:
+    """Compositions that have a success already, as the results of one part after another come in.
 
     The same formula on another seed is no other design to whoever asks for distinct ones.
     """
-    keys: set[str] = set()
-    for number, k in _sources(results):
-        formula = reduced(results[number].structures[k])
-        times, rest = divmod(n_sites, sum(formula))
-        if _met(results, (number, k)) and rest == 0:
-            keys.add(composition_key([times * count for count in formula]))
-    return frozenset(keys)
+
+    def __init__(self) -> None:
+        self._formulas: list[tuple[int, ...]] = []
+        self._keys: dict[int, tuple[int, set[str]]] = {}
+
+    def add(self, result: "DesignResult") -> None:
+        """Note the successes of a part."""
+        for structure, met in zip(result.structures, result.met, strict=False):
+            if met:
+                self._formulas.append(reduced(structure))
+
+    def keys(self, n_sites: int) -> frozenset[str]:
+        """Keys of those that a template of so many sites can hold.
+
+        Formulas that were looked at for templates of this size are not looked at again.
+        """
+        seen, keys = self._keys.get(n_sites, (0, set()))
+        for formula in self._formulas[seen:]:
+            times, rest = divmod(n_sites, sum(formula))
+            if rest == 0:
+                keys.add(composition_key([times * count for count in formula]))
+        self._keys[n_sites] = len(self._formulas), keys
+        return frozenset(keys)

@@ -12,8 +12,8 @@ from smoacs.request.decoration_rules import decoration_rule
 from smoacs.search.gradient.known_crystals import Beginning, of_seed
 from smoacs.search.plan import joined_report
 from smoacs.search.progress import ProgressCallback, ProgressEvent
-from smoacs.search.seeds.rounds import Part, Source, best_of, compositions_taken, next_parts
-from smoacs.search.seeds.state import PartKeeper, packed, unpacked
+from smoacs.search.seeds.rounds import Part, Source, Taken, best_of, next_parts
+from smoacs.search.seeds.state import FINISHED, PartKeeper, packed, unpacked
 from smoacs.search.state import Keeper, State
 from smoacs.templates import SeedTemplates, Template
 
@@ -47,29 +47,35 @@ def search_seeds(
         keeper: Keeps the state, the results of templates that are done included.
     """
     last = None if keeper is None else keeper.last()
-    done: list[State] = [] if last is None else list(last["seeds_done"])
+    done: list[State] = [] if last is None else list(last[FINISHED])
     parts: list[Part] = []
     results: list[DesignResult] = []
+    taken = Taken()
+    before = total = 0
     while True:
         if len(parts) == len(results):
             new = next_parts(config, len(found.templates), parts, results)
             if not new:
                 break
             parts += new
+            total += sum(part.config.steps for part in new)
         number = len(results)
         part = parts[number]
         template = found.templates[part.template]
         if number < len(done):
             results.append(unpacked(done[number], part.config, template))
-            continue
-        own = None if keeper is None else PartKeeper(keeper, number, done, last)
-        told = (_shifted(progress, parts, number), own)
-        taken = compositions_taken(template.n_sites, results)
-        begin = _beginnings(part, template, results)
-        results.append(search(part.config, template, told, taken=taken, begin=begin))
-        if results[-1].interrupted:
-            break
-        done.append(packed(results[-1]))
+        else:
+            own = None if keeper is None else PartKeeper(keeper, number, done, last)
+            told = (_shifted(progress, before, total), own)
+            keys = taken.keys(template.n_sites)
+            begin = _beginnings(part, template, results)
+            results.append(search(part.config, template, told, taken=keys, begin=begin))
+            if results[-1].interrupted:
+                break
+            if keeper is not None:
+                done.append(packed(results[-1]))
+        taken.add(results[-1])
+        before += part.config.steps
     return _joined(config, found, parts, results)
 
 
@@ -85,14 +91,10 @@ def _beginnings(
     return [Beginning(result.structures[k], result.combinations[k]) for result, k in known]
 
 
-def _shifted(
-    progress: ProgressCallback | None, parts: list[Part], number: int
-) -> ProgressCallback | None:
-    """Progress over all parts."""
+def _shifted(progress: ProgressCallback | None, before: int, total: int) -> ProgressCallback | None:
+    """Progress over all parts: of so many steps in all, so many before this part."""
     if progress is None:
         return None
-    before = sum(part.config.steps for part in parts[:number])
-    total = sum(part.config.steps for part in parts)
 
     def tell(event: ProgressEvent) -> None:
         progress(dataclasses.replace(event, step=before + event.step, n_steps=total))

@@ -12,13 +12,17 @@ from smoacs.search.result import DesignResult
 from smoacs.search.state import Keeper, State
 from smoacs.templates import Template
 
+FINISHED = "seeds_done"
+"""Name, in a state, of the results of templates that are done: from one state to the next their
+list only grows, and a keeper need not write again what it has."""
+
 
 class PartKeeper:
     """Keeps the state of the search on one template, with the results of those before it."""
 
     def __init__(self, keeper: Keeper, number: int, done: list[State], last: State | None) -> None:
         self._keeper = keeper
-        self._done = list(done)
+        self._done = done
         self._last = last if last is not None and last["seed_number"] == number else None
         self._number = number
 
@@ -38,7 +42,7 @@ class PartKeeper:
 
     def keep(self, state: State) -> None:
         """Keep a state, and what other templates gave."""
-        self._keeper.keep({**state, "seed_number": self._number, "seeds_done": self._done})
+        self._keeper.keep({**state, "seed_number": self._number, FINISHED: list(self._done)})
 
 
 def packed(result: DesignResult) -> State:
