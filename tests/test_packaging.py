@@ -1,6 +1,9 @@
 """What pyproject.toml, the pinned versions and the messages say of the package fits together."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -59,3 +62,29 @@ def test_how_to_compile_gpaw_travels_with_the_package():
 
 def test_the_version_is_that_of_the_package():
     assert smoacs.__version__ == version("smoacs") == PROJECT["version"]
+
+
+def test_the_module_runs_and_knows_short_help():
+    finished = _python("-m", "smoacs", "-h")
+    assert finished.stdout.startswith("Usage: smoacs ")
+    assert finished.stderr == ""
+    assert _python("-m", "smoacs", "design", "-h").stdout.startswith("Usage: smoacs design ")
+
+
+def test_a_shell_completes_commands_and_options():
+    for words, expected in (("smoacs re", "resume\nrelax\nreport\n"),
+                            ("smoacs design --min", "--min-distance\n")):  # fmt: skip
+        asked = {"_SMOACS_COMPLETE": "complete_bash", "COMP_WORDS": words,
+                 "COMP_CWORD": str(words.count(" "))}  # fmt: skip
+        assert _python("-m", "smoacs", **asked).stdout == expected
+
+
+def _python(*arguments, **environment):
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, *arguments],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+    )

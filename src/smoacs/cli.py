@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from smoacs.commands.assignments import read_assignments
 from smoacs.commands.check import check, check_and_tell
 from smoacs.commands.export import export
 from smoacs.commands.failures import give_up_output, prepare_streams, tell_failure, tell_interrupted
@@ -20,16 +21,21 @@ from smoacs.commands.learn import learn
 from smoacs.commands.listing import predictors, templates
 from smoacs.commands.options import (
     DEVICE_HELP,
+    Assignments,
     AtRest,
     Conservative,
     Counts,
     Elements,
     Forbidden,
+    Frozen,
     MaxElements,
+    MinDistance,
     PredictorName,
     Repeat,
     Required,
+    Same,
     Sites,
+    Symmetry,
     Targets,
 )
 from smoacs.commands.outcome import EXIT_INTERRUPTED, progress_bar, tell_results
@@ -45,7 +51,7 @@ if TYPE_CHECKING:
     from smoacs.request import DesignConfig
 
 app = typer.Typer(
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -123,6 +129,10 @@ def design(
     require: Required = None,
     count: Counts = None,
     max_elements: MaxElements = None,
+    same: Same = None,
+    symmetry: Symmetry = None,
+    frozen: Frozen = None,
+    min_distance: MinDistance = None,
     device: Annotated[str | None, typer.Option(help=DEVICE_HELP)] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Candidates worked on at the same time [automatic].")
@@ -134,6 +144,7 @@ def design(
             ".db file."
         ),
     ] = None,
+    assignments: Assignments = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing run.")] = False,
     check_designs: Annotated[
         bool,
@@ -173,11 +184,16 @@ def design(
         "required": require or None,
         "counts": count or None,
         "max_elements": max_elements or None,
+        "same": same or None,
+        "symmetry": symmetry,
+        "frozen": frozen,
+        "min_distance": min_distance,
         "device": device,
         "batch_size": batch_size,
         "database": database,
     }
-    config = _design_config(source, {k: v for k, v in changes.items() if v is not None})
+    given = {k: v for k, v in changes.items() if v is not None}
+    config = _design_config(source, given, assignments or ())
     with progress_bar() as progress:
         execute(config, out, force=force, progress=progress)
     code = tell_results(out)
@@ -262,11 +278,16 @@ def run(arguments: Sequence[str]) -> int:
     return tell_interrupted() if code == EXIT_INTERRUPTED else int(code or 0)
 
 
-def _design_config(source: str, changes: Mapping[str, object]) -> "DesignConfig":
+def _design_config(
+    source: str, given: Mapping[str, object], assignments: Sequence[str]
+) -> "DesignConfig":
     from smoacs.request import DesignConfig
 
-    if source.lower().endswith(".toml"):
-        return DesignConfig.from_toml(source, changes)
-    if "targets" not in changes:
+    is_file = source.lower().endswith(".toml")
+    settings = dict(given) if is_file else {"template": source, **given}
+    settings |= read_assignments(assignments, settings)
+    if is_file:
+        return DesignConfig.from_toml(source, settings)
+    if "targets" not in settings:
         raise InputError('nothing to aim at: give at least one --target "band_gap = 2.5 ± 0.2"')
-    return DesignConfig.from_mapping({"template": source, **changes})
+    return DesignConfig.from_mapping(settings)

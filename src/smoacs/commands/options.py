@@ -48,21 +48,58 @@ Forbidden = Annotated[
 ]
 Sites = Annotated[
     list[str] | None,
-    typer.Option("--site", help='The only elements of a kind of site, such as "A=K,Rb"; repeat.'),
+    typer.Option(
+        "--site",
+        metavar="KIND=ELEMENTS",
+        help='The only elements of a kind of site, such as "A=K,Rb"; repeat.',
+    ),
 ]
 Required = Annotated[
     list[str] | None,
     typer.Option(
-        "--require", help='Element that must occur, such as Li, or "B=Fe" at a site; repeat.'
+        "--require",
+        metavar="ELEMENT",
+        help='Element that must occur, such as Li, or "B=Fe" at a site; repeat.',
     ),
 ]
 Counts = Annotated[
     list[str] | None,
-    typer.Option("--count", help='Number of atoms of an element, such as "Li=2"; repeat.'),
+    typer.Option(
+        "--count",
+        metavar="ELEMENT=N",
+        help='Number of atoms of an element, such as "Li=2"; repeat.',
+    ),
 ]
 MaxElements = Annotated[
     list[str] | None,
-    typer.Option(help='Most elements at a kind of site, such as "A=1", or "all=4"; repeat.'),
+    typer.Option(
+        metavar="KIND=N", help='Most elements at a kind of site, such as "A=1", or "all=4"; repeat.'
+    ),
+]
+Same = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SITES", help='Sites that hold the same element, such as "X[0] X[1]", or X; repeat.'
+    ),
+]
+Symmetry = Annotated[
+    str | None, typer.Option(help="What of the symmetry stays: free, lattice, space-group [free].")
+]
+Frozen = Annotated[
+    str | None, typer.Option(help='Kinds of sites that do not move, such as "A,X[0]".')
+]
+MinDistance = Annotated[
+    float | None,
+    typer.Option(help="Shortest distance of two atoms, as a share of the sum of their radii."),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help='Any other setting, its value as in TOML, such as "lattice={a=[3.8, 4.2]}", '
+        '"ratios={A={K=0.75, Na=0.25}}" or oxidation_table=smact; repeat.',
+    ),
 ]
 CsvFile = Annotated[
     Path | None, typer.Option("--out", help="CSV file; standard output if left out.")
