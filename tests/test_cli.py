@@ -244,7 +244,7 @@ def test_a_mistake_gives_one_line_and_leaves_nothing(name, here, weights, capsys
     (here / "damaged.cif").write_text("data_x\n_cell_length_a 4\n")
     Structure(Lattice.cubic(4), ["Na", "Mg"], SITES[:2]).to(here / "metal.cif")
     (here / "misspelt.toml").write_text('target = ["density > 0"]\n')
-    for folder, file in (("old", "summary.json"), ("thesis", "chapter.tex")):
+    for folder, file in (("old", ".smoacs-run"), ("thesis", "chapter.tex")):
         (here / folder).mkdir()
         (here / folder / file).write_text("")
     command = arguments[0]

@@ -12,6 +12,7 @@ from smoacs.interrupt import Interrupt
 from smoacs.request import DesignConfig
 from smoacs.runs import checkpoint, run_directory
 from smoacs.runs.checkpoint import Checkpoints, begin_run, is_interrupted, reopen_run
+from smoacs.runs.marker import mark_run
 
 CONFIG = DesignConfig(targets=("density > 1",), n=3)
 BEGUN = 50
@@ -52,6 +53,7 @@ def write(folder, text, *, interrupted=False):
     with run_directory(folder, force=False) as inside:
         (inside / "results.csv").write_text(text)
         (inside / "summary.json").write_text(json.dumps({"interrupted": interrupted}))
+        mark_run(inside)
 
 
 def work(unfinished, *, interrupted=False):
@@ -167,6 +169,28 @@ def test_a_run_that_appeared_in_between_is_kept(tmp_path):
         go_on(out)
     assert (out / "results.csv").read_text() == "other"
     out.rename(tmp_path / "moved")
+    go_on(out)
+    assert (out / "results.csv").read_text() == "whole"
+
+
+def test_what_is_not_ours_in_the_hidden_folder_stays(tmp_path):
+    out, hidden = tmp_path / "run", tmp_path / ".run.partial"
+    hidden.mkdir()
+    (hidden / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match=r"'thesis.tex', which is not of it"):
+        begin(out)
+    with pytest.raises(InputError, match="no run to resume"):
+        go_on(out)
+    assert (hidden / "thesis.tex").read_text() == "mine"
+
+
+def test_a_users_file_in_an_interrupted_run_stops_its_replacement_before_the_work(tmp_path):
+    out = tmp_path / "run"
+    begin(out, interrupted=True)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"'notes.txt', and would be lost"), reopen_run(out):
+        pytest.fail("the work has begun")
+    (out / "notes.txt").rename(tmp_path / "notes.txt")
     go_on(out)
     assert (out / "results.csv").read_text() == "whole"
 

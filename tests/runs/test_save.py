@@ -15,6 +15,7 @@ from smoacs.runs import read_structures, save_run
 from smoacs.runs.tables import rank_table
 
 FILES = [
+    ".smoacs-run",
     "config.toml",
     "designs.db",
     "history.parquet",

@@ -2,7 +2,6 @@
 
 import codecs
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -17,17 +16,12 @@ from smoacs.errors import (
     is_out_of_memory,
     short,
 )
+from smoacs.files import is_disk_full, why_full
 from smoacs.interrupt import last_signal
 
 EXIT_INPUT = 2
 EXIT_RESOURCES = 3
 _EXIT_SIGNAL = 128
-
-_ROOM = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk is full",
-    errno.EFBIG: "a file would be larger than allowed (ulimit -f)",
-}
 
 
 def tell_failure(error: Exception) -> int:
@@ -111,8 +105,8 @@ def _failure(error: Exception) -> tuple[int, str] | None:
         failure = EXIT_RESOURCES if resources else EXIT_INPUT, str(error)
     elif is_out_of_memory(error):
         failure = EXIT_RESOURCES, "out of memory; try fewer candidates at a time (--batch-size)"
-    elif isinstance(error, OSError) and error.errno in _ROOM:
-        failure = EXIT_RESOURCES, f"{_ROOM[error.errno]} ({error.filename or 'while writing'})"
+    elif isinstance(error, OSError) and is_disk_full(error):
+        failure = EXIT_RESOURCES, f"{why_full(error)} ({error.filename or 'while writing'})"
     elif isinstance(error, OSError) and error.filename:
         failure = EXIT_INPUT, f"{error.filename}: {error.strerror}"
     elif isinstance(error, UnicodeEncodeError):

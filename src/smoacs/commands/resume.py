@@ -23,7 +23,7 @@ def resume(
         from smoacs.runs import resume as resume_run
 
     with progress_bar() as progress:
-        resume_run(out, progress=progress)
-    code = tell_results(out)
+        written = resume_run(out, progress=progress)
+    code = tell_results(written)  # not `out`: the working directory may have been replaced
     if code:
         raise typer.Exit(code)

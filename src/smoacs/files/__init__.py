@@ -11,6 +11,8 @@ from smoacs.files.whole import (
     new_file,
     new_files,
     new_folder,
+    user_path,
+    why_full,
     write_file,
 )
 
@@ -27,5 +29,7 @@ __all__ = [
     "new_folder",
     "open_records",
     "read_records",
+    "user_path",
+    "why_full",
     "write_file",
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from smoacs.errors import InputError, ResourceError
 from smoacs.files.locks import locked
-from smoacs.files.whole import is_disk_full
+from smoacs.files.whole import is_disk_full, why_full
 
 T = TypeVar("T")
 """A finding."""
@@ -69,7 +70,7 @@ class RecordFile(Generic[T]):
             if not is_disk_full(error):
                 raise
             raise ResourceError(
-                f"{self._path}: the disk is full; all findings before this one are kept"
+                f"{self._path}: {why_full(error)}; all findings before this one are kept"
             ) from error
         self.records[key] = record
 
@@ -95,7 +96,9 @@ def open_records(
     """
     path = Path(path)
     if not path.parent.is_dir():
-        raise InputError(f"{path}: its folder does not exist; make it: mkdir -p {path.parent}")
+        raise InputError(
+            f"{path}: its folder does not exist; make it: mkdir -p {shlex.quote(str(path.parent))}"
+        )
     refusal = f"{path}: another process is writing to it; wait for its end"
     with locked(path.with_name(f".{path.name}.lock"), refusal):
         path.touch()

@@ -16,6 +16,7 @@ import errno
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,20 +27,46 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from smoacs.errors import InputError, ResourceError
 
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+_FULL: Final = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file would be larger than allowed (ulimit -f)",
+    errno.EIO: "the disk does not work as it should (input/output error)",
+}
 _WORKSPACE: Final = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.smoacs", re.DOTALL)
 _SEVERAL: Final = "files"
 """Stands for the name of a target in a workspace for several files, which lies in their folder."""
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that a disk or a quota is full."""
+    """Whether an error says that a disk or a quota is full, or takes no more for another reason."""
     return isinstance(error, OSError) and error.errno in _FULL
+
+
+def why_full(error: OSError) -> str:
+    """The reason of an error that `is_disk_full`, in words."""
+    return _FULL.get(error.errno or 0, "the disk is full")
 
 
 def is_workspace(path: Path) -> bool:
     """Whether a path is a workspace, living or dead, by its name."""
     return _WORKSPACE.fullmatch(path.name) is not None
+
+
+def user_path(path: str | Path) -> Path:
+    """The absolute path that a user means: `~` is the home folder.
+
+    Raises:
+        InputError: There is no such home folder, or the path is no place for a file or a folder.
+    """
+    try:
+        absolute = Path(path).expanduser().resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: is no path that can be written to ({reason})") from error
+    if not absolute.name:
+        raise InputError(f"{path}: is the root of all files; name a folder or file in it")
+    return absolute
 
 
 def check_file(path: str | Path) -> None:
@@ -60,7 +87,7 @@ def check_folder(path: str | Path) -> None:
         InputError: Its parent is missing or may not be written.
         ResourceError: The disk is full.
     """
-    with _workspace(Path(path).resolve()):
+    with _workspace(user_path(path)):
         pass
 
 
@@ -123,7 +150,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         InputError: The parent is missing or may not be written.
         ResourceError: The disk is full; everything is as it was.
     """
-    path = Path(path).resolve()
+    path = user_path(path)
     with _workspace(path) as space:
         new, old = space / "new", space / "old"
         new.mkdir()
@@ -150,7 +177,7 @@ def clear_leftovers(folder: str | Path) -> None:
 
 
 def _file_target(path: str | Path) -> Path:
-    path = Path(path).resolve()
+    path = user_path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; --out must name a file here")
     if path.exists() and not path.is_file():
@@ -168,10 +195,10 @@ def _workspace(target: Path) -> Iterator[Path]:
         parent = target.parent
         if not parent.is_dir():
             raise InputError(
-                f"{target}: its folder does not exist; make it: mkdir -p {parent}"
+                f"{target}: its folder does not exist; make it: mkdir -p {shlex.quote(str(parent))}"
             ) from error
         if is_disk_full(error):
-            raise ResourceError(f"{target}: the disk is full") from error
+            raise ResourceError(f"{target}: {why_full(error)}") from error
         raise InputError(
             f"{target}: cannot be written ({error.strerror}); choose a folder that you may write to"
         ) from error
@@ -180,7 +207,7 @@ def _workspace(target: Path) -> Iterator[Path]:
     except OSError as error:
         if not is_disk_full(error):
             raise
-        raise ResourceError(f"{target}: the disk is full, nothing was written") from error
+        raise ResourceError(f"{target}: {why_full(error)}, nothing was written") from error
     finally:
         lock.release()
         _end(space)

@@ -27,17 +27,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 from smoacs.errors import InputError, SmoacsError
-from smoacs.files import clear_leftovers, locked, write_file
+from smoacs.files import clear_leftovers, is_workspace, locked, user_path, write_file
 from smoacs.interrupt import Interrupt
 from smoacs.request import DesignConfig
 from smoacs.runs.directory import (
-    CHECKS_FOLDER,
     check_contents,
     check_run_directory,
     is_unfinished,
     unfinished_folder,
 )
 from smoacs.runs.finished_parts import FinishedParts
+from smoacs.runs.marker import CHECKS_FOLDER
 from smoacs.runs.saved import read_summary
 from smoacs.search.seeds.state import FINISHED
 from smoacs.search.state import State
@@ -65,6 +65,15 @@ class Unfinished:
         self._config = self.folder / "config.toml"
         self._begun = self.folder / "begun.json"
         self._replaced = self.folder / "replaced"
+        # Settings first: a folder without them holds nothing to go on with.
+        self._parts = (
+            self._config,
+            self._begun,
+            self.state_file,
+            self._finished,
+            self.result,
+            self._replaced,
+        )
 
     @property
     def result_is_final(self) -> bool:
@@ -92,7 +101,7 @@ class Unfinished:
                 changed: the run would not go on as it began.
         """
         begun = json.loads(self._begun.read_text(encoding="utf-8"))
-        repeat = f"repeat it with: smoacs design {self._config} --out NEW"
+        repeat = f"repeat it with: smoacs design {shlex.quote(str(self._config))} --out NEW"
         if (begun["format"], begun["smoacs"]) != (FORMAT, version("smoacs")):
             raise InputError(
                 f"{self.out} was begun with smoacs {begun['smoacs']} and this is "
@@ -112,10 +121,7 @@ class Unfinished:
             shutil.rmtree(self.result)
         if self._replaced.exists() and not self.out.exists() and not self.result.exists():
             self._replaced.rename(self.out)
-        known = {self.state_file, self._finished, self.result, self._config, self._begun}
-        known.add(self._replaced)
-        for path in set(self.folder.iterdir()) - known - {self.folder / "lock"}:
-            _remove(path)
+        clear_leftovers(self.folder)
 
     def deliver(self) -> None:
         """Move the result to its place; if it is final, nothing else remains.
@@ -124,9 +130,8 @@ class Unfinished:
             InputError: Something else stands there.
         """
         final = self.result_is_final
+        self.check_place()
         self._keep_findings()
-        replaces = json.loads(self._begun.read_text(encoding="utf-8"))["replaces"]
-        check_contents(self.out, force=replaces or is_interrupted(self.out))
         if final:
             self._config.unlink(missing_ok=True)
         if self.out.exists():
@@ -138,6 +143,15 @@ class Unfinished:
             self.remove()
         elif self._replaced.exists():
             shutil.rmtree(self._replaced)
+
+    def check_place(self) -> None:
+        """Check that nothing is in the way of the result.
+
+        Raises:
+            InputError: Something is that would be lost.
+        """
+        replaces = json.loads(self._begun.read_text(encoding="utf-8"))["replaces"]
+        check_contents(self.out, force=replaces or is_interrupted(self.out))
 
     def _keep_findings(self) -> None:
         """Copy what checks found of this run when it was interrupted; they may have cost days.
@@ -160,15 +174,30 @@ class Unfinished:
 
     def clear(self) -> None:
         """Empty the folder, `config.toml` first."""
-        self._config.unlink(missing_ok=True)
-        for path in set(self.folder.iterdir()) - {self.folder / "lock"}:
+        clear_leftovers(self.folder)
+        for path in self._parts:
             _remove(path)
 
     def remove(self) -> None:
-        """Remove the folder."""
+        """Remove the folder, if nothing else is in it."""
         with contextlib.suppress(OSError):
             self.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            (self.folder / "lock").unlink(missing_ok=True)
+            self.folder.rmdir()
+
+    def check_ours(self) -> None:
+        """Check that the folder holds nothing but what we put there.
+
+        Raises:
+            InputError: It holds something else.
+        """
+        ours = {*self._parts, self.folder / "lock"}
+        foreign = [p for p in self.folder.iterdir() if p not in ours and not is_workspace(p)]
+        if foreign:
+            raise InputError(
+                f"{self.folder} is where the unfinished run is kept, and holds "
+                f"{foreign[0].name!r}, which is not of it: move that away"
+            )
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other processes out; the folder must exist.
@@ -248,9 +277,10 @@ def begin_run(config: DesignConfig, out: str | Path, *, force: bool) -> Iterator
         ResourceError: The disk is full.
     """
     check_run_directory(out, force=force)
-    unfinished = Unfinished(Path(out).resolve())
+    unfinished = Unfinished(user_path(out))
     unfinished.folder.mkdir(exist_ok=True)
     with unfinished.locked():
+        unfinished.check_ours()
         check_run_directory(out, force=force)  # another process may have been faster
         unfinished.begin(config, force=force)
         yield unfinished
@@ -266,13 +296,14 @@ def reopen_run(out: str | Path) -> Iterator[Unfinished | None]:
     Raises:
         InputError: There is no such run, or another process works on it.
     """
-    out = Path(out).resolve()
+    out = user_path(out)
     clear_leftovers(out.parent)
     unfinished = Unfinished(out)
     if unfinished.folder.is_dir():
         with unfinished.locked():
             if is_unfinished(out):
                 unfinished.tidy()
+                unfinished.check_place()
                 yield unfinished
                 return
             unfinished.remove()
@@ -281,7 +312,7 @@ def reopen_run(out: str | Path) -> Iterator[Unfinished | None]:
     if is_interrupted(out):
         raise InputError(
             f"{out}: its checkpoint, the folder {unfinished.folder.name} beside it, is gone; "
-            f"repeat it with: smoacs design {out / 'config.toml'} --out NEW"
+            f"repeat it with: smoacs design {shlex.quote(str(out / 'config.toml'))} --out NEW"
         )
     yield None
 

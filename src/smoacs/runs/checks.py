@@ -38,7 +38,7 @@ from smoacs.dft import DftSettings, LabelProgress, engine_command, label
 from smoacs.errors import InputError
 from smoacs.predictors import Predictor, load_predictor
 from smoacs.runs.checked import CheckedTable
-from smoacs.runs.directory import CHECKS_FOLDER
+from smoacs.runs.marker import CHECKS_FOLDER
 from smoacs.runs.saved import SavedRun, read_run
 from smoacs.targets import Target
 from smoacs.templates import Template, is_seed_source

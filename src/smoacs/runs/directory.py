@@ -11,29 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smoacs.errors import InputError
-from smoacs.files import check_folder, is_workspace, new_folder
-
-CHECKS_FOLDER = "checks"
-"""Folder of a run directory that keeps the findings of its checks."""
-
-RUN_FILES = frozenset(
-    {
-        CHECKS_FOLDER,
-        "config.toml",
-        "decorations.csv",
-        "decorations.png",
-        "designs.db",
-        "history.parquet",
-        "history.png",
-        "relaxed.extxyz",
-        "report.html",
-        "results.csv",
-        "structures",
-        "structures.extxyz",
-        "summary.json",
-    }
-)
-"""What a run directory holds; `--force` replaces a folder of these and no other."""
+from smoacs.files import check_folder, is_workspace, new_folder, user_path
+from smoacs.runs.marker import foreign_entries, is_run
 
 
 def check_run_directory(out: str | Path, *, force: bool) -> None:
@@ -48,13 +27,14 @@ def check_run_directory(out: str | Path, *, force: bool) -> None:
             missing, or it may not be written.
         ResourceError: The disk is full.
     """
-    out = Path(out).resolve()
+    out = user_path(out)
     if not force and is_unfinished(out):
         raise InputError(
             f"{out} is a run that is not finished; go on with it ({resume_command(out)}), choose "
             "another folder or replace it (--force)"
         )
     check_contents(out, force=force)
+    _check_not_inside(out)
     check_folder(out)
 
 
@@ -72,10 +52,12 @@ def run_directory(out: str | Path, *, force: bool) -> Iterator[Path]:
         InputError: As in `check_run_directory`.
         ResourceError: The disk is full.
     """
-    out = Path(out).resolve()
+    out = user_path(out)
     check_contents(out, force=force)
+    _check_not_inside(out)
     with new_folder(out) as new:
         yield new
+        check_contents(out, force=force)  # nothing that has come meanwhile is lost
 
 
 def unfinished_folder(out: Path) -> Path:
@@ -102,22 +84,43 @@ def check_contents(out: Path, *, force: bool) -> None:
             missing.
     """
     if not out.parent.is_dir():
-        raise InputError(f"{out}: its parent folder does not exist; make it: mkdir -p {out.parent}")
+        parent = shlex.quote(str(out.parent))
+        raise InputError(f"{out}: its parent folder does not exist; make it: mkdir -p {parent}")
     if not out.exists():
         return
     if not out.is_dir():
         raise InputError(f"{out} is a file; --out must name a folder, which may be a new one")
     try:
-        names = {path.name for path in out.iterdir() if not is_workspace(path)}
+        names = sorted(path.name for path in out.iterdir() if not is_workspace(path))
     except OSError as error:
         raise InputError(f"{out}: cannot be read ({error.strerror})") from error
-    foreign = sorted(names - RUN_FILES)
-    if foreign:
+    if not names:
+        return
+    if not is_run(out):
         raise InputError(
-            f"{out} holds files that are not of a run, such as {foreign[0]!r}; "
+            f"{out} holds files that are not of a run, such as {names[0]!r}; "
             "choose another folder or move them away"
         )
-    if names and not force:
+    if not force:
         raise InputError(
             f"{out} already holds a run; choose another folder or replace it (--force)"
+        )
+    foreign = foreign_entries(out)
+    if foreign:
+        raise InputError(
+            f"{out} holds what is not of the run, such as {foreign[0]!r}, and would be lost with "
+            "it: move that away or choose another folder"
+        )
+
+
+def _check_not_inside(out: Path) -> None:
+    """Check that the working directory is not the run that is to be replaced.
+
+    Raises:
+        InputError: It is, or is inside.
+    """
+    if Path.cwd().is_relative_to(out) and is_run(out):
+        raise InputError(
+            f"{out} is the working directory, and would be gone with the run: work from elsewhere "
+            "(cd ..)"
         )

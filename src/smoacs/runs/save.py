@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from smoacs.files import user_path
 from smoacs.runs.database import run_key, write_designs_db
 from smoacs.runs.directory import run_directory
+from smoacs.runs.marker import mark_run
 from smoacs.runs.page import write_first_report
 from smoacs.runs.plots import plot_decorations, plot_history
 from smoacs.runs.structures import write_structures
@@ -54,4 +56,5 @@ def save_run(result: DesignResult, table: pd.DataFrame, out: str | Path, *, forc
             plot_history(result.history, targets, folder / "history.png")
         result.history.to_parquet(folder / "history.parquet", index=False)
         write_first_report(folder)
-    return Path(out).resolve()
+        mark_run(folder)
+    return user_path(out)
