@@ -9,6 +9,7 @@ from smoacs.export.design import Design, choose_designs
 from smoacs.export.espresso import read_pseudopotentials, write_espresso
 from smoacs.export.gpaw import write_gpaw
 from smoacs.export.plain import write_cif, write_extxyz, write_poscar
+from smoacs.export.safe import without_formulas
 from smoacs.export.vasp import write_vasp
 from smoacs.runs import SavedRun, csv_text, read_run, run_directory
 
@@ -59,7 +60,7 @@ def export_designs(  # noqa: PLR0913  (one argument per option, as on the comman
     rows = run.table.set_index("id", drop=False).loc[[design.id for design in designs]]
     with run_directory(folder, force=False) as temporary:
         writer(designs, temporary)
-        (temporary / TABLE_FILE).write_text(csv_text(rows), encoding="utf-8")
+        (temporary / TABLE_FILE).write_text(csv_text(without_formulas(rows)), encoding="utf-8")
     return folder
 
 

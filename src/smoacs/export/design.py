@@ -9,6 +9,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError
+from smoacs.export.safe import file_name, title
 from smoacs.judging import charges, symbol
 from smoacs.runs import SavedRun, read_run
 from smoacs.runs.reading import OXIDATION_STATES
@@ -31,7 +32,12 @@ class Design:
     @property
     def name(self) -> str:
         """Name of its file or folder."""
-        return f"{self.id}_{self.formula}"
+        return file_name(f"{self.id}_{self.formula}")
+
+    @property
+    def title(self) -> str:
+        """What to call it in a comment."""
+        return title(f"{self.formula}, design {self.id}")
 
     def atoms(self) -> ase.Atoms:
         """Make ASE's atoms, with the oxidation states as an array."""
@@ -82,7 +88,10 @@ def choose_designs(
         if limit < 1:
             raise InputError(f"a limit of {limit} designs leaves nothing; it is at least 1")
         rows = rows.head(limit)
-    return [
+    designs = [
         Design(str(number), str(formula), run.structures[number])
         for number, formula in zip(rows["id"], rows["formula"], strict=True)
     ]
+    if len({design.name for design in designs}) < len(designs):
+        raise InputError(f"{run.path}: results.csv is damaged: two candidates have the same id")
+    return designs

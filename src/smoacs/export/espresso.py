@@ -11,8 +11,9 @@ import ase.io
 from ase.units import Rydberg
 
 from smoacs.dft import Calculation, DftSettings, plan_calculation
-from smoacs.errors import InputError
+from smoacs.errors import InputError, short
 from smoacs.export.design import Design
+from smoacs.export.safe import file_name
 
 INPUT_FILE = "pw.in"
 
@@ -28,6 +29,10 @@ which are about ten in an ion with an open shell."""
 
 _HUBBARD_SHELL = {"Mo": "4d", "W": "5d"}
 """Where it is not 3d, of the elements that get a U."""
+
+
+_PLAIN = re.compile(r"[^'\"\x00-\x1f]+")
+_PLAIN_NAME = re.compile(r"[^'\"\s/\x00-\x1f]+")
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ def read_pseudopotentials(folder: str | Path | None) -> Pseudopotentials:
     folder = Path(folder).resolve()
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of pseudopotentials")
+    if not _PLAIN.fullmatch(str(folder)):
+        raise InputError(f"{folder}: pw.x reads no folder with quotes or line breaks in its name")
     tables = sorted(folder.glob("SSSP*.json"))
     if len(tables) > 1:
         raise InputError(f"{folder} holds several SSSP tables; keep the one to use")
@@ -92,6 +99,7 @@ def read_pseudopotentials(folder: str | Path | None) -> Pseudopotentials:
         match = re.match(r"([A-Za-z]{1,2})(?![A-Za-z]).*\.upf$", path.name, re.IGNORECASE)
         if match:
             element = match[1].capitalize()
+            _check_plain(folder, path.name)
             if element in files:
                 raise InputError(
                     f"{folder} holds several pseudopotentials of {element}, such as "
@@ -115,7 +123,19 @@ def _from_table(path: Path) -> Pseudopotentials:
         raise InputError(
             f"{path} is no table of SSSP: each element needs filename, cutoff_wfc and cutoff_rho"
         ) from error
+    for file in files.values():
+        _check_plain(path, file)
     return Pseudopotentials(str(path.parent), files, cutoffs)
+
+
+def _check_plain(where: Path, file: str) -> None:
+    """Check that the name of a pseudopotential is a name, and no more lines of the input.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not _PLAIN_NAME.fullmatch(file):
+        raise InputError(f"{where}: {short(file)!r} is no name of a file that pw.x can read")
 
 
 def write_espresso(
@@ -160,8 +180,8 @@ def espresso_input(
         input_data={
             "control": {
                 "calculation": "vc-relax",
-                "title": f"{design.formula}, design {design.id}",
-                "prefix": design.formula,
+                "title": design.title,
+                "prefix": file_name(design.formula),
                 "pseudo_dir": pseudopotentials.folder,
                 "outdir": "./out",
             },

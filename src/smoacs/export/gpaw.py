@@ -6,6 +6,7 @@ from pprint import pformat
 
 from smoacs.dft import Calculation, DftSettings, plan_calculation
 from smoacs.export.design import Design
+from smoacs.export.safe import title
 
 SCRIPT_FILE = "gpaw_input.py"
 
@@ -31,7 +32,7 @@ def gpaw_script(design: Design, settings: DftSettings) -> str:
     """
     plan = plan_calculation(design.structure, settings)
     return _SCRIPT.format(
-        title=f"{design.formula}, design {design.id}: {plan.functional} with plane waves.",
+        title=title(f"{design.title}: {plan.functional} with plane waves."),
         symbols=_literal(list(plan.symbols)),
         positions=_literal(design.structure.frac_coords.tolist()),
         cell=_literal(design.structure.lattice.matrix.tolist()),
