@@ -1,6 +1,13 @@
 import pytest
 
-from smoacs.chemistry import ELEMENTS, MAX_CHARGE, MIN_CHARGE, oxidation_table
+from smoacs.chemistry import (
+    ELEMENTS,
+    MAX_CHARGE,
+    MIN_CHARGE,
+    icsd_reports,
+    may_differ,
+    oxidation_table,
+)
 from smoacs.errors import InputError
 
 
@@ -31,7 +38,7 @@ def test_common_table_by_charge(charge, elements):
     assert elements_with(charge) == elements
 
 
-@pytest.mark.parametrize("name", ["common", "smact"])
+@pytest.mark.parametrize("name", ["icsd", "common", "smact"])
 def test_charges_are_in_range_distinct_and_never_zero(name):
     for symbol, states in oxidation_table(name).items():
         assert symbol in ELEMENTS
@@ -61,3 +68,38 @@ def test_table_cannot_be_changed():
 def test_unknown_table():
     with pytest.raises(InputError, match="no oxidation table 'wiki'"):
         oxidation_table("wiki")
+
+
+def test_the_icsd_table_has_every_usual_state_and_no_bonded_anion():
+    table = oxidation_table("icsd")
+    assert table["Cu"] == (2, 1, 3)
+    assert table["V"] == (5, 3, 4, 2)
+    assert set(table["Cr"]) >= {2, 3, 6}
+    assert {"Au", "Pt", "Yb"} <= set(table)
+    assert table["O"] == (-2,)  # peroxides are found by their bonds
+    assert -1 not in table["S"]
+    assert table["Na"] == (1,)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "charges", "may"),
+    [
+        ("Fe", (2, 3), True),
+        ("Fe", (2, 2), True),
+        ("Sb", (3, 5), True),
+        ("Sb", (-3, 5), False),
+        ("S", (-2, 6), False),
+        ("S", (4, 6), False),
+        ("Si", (-4, 4), False),
+    ],
+)
+def test_mixed_valence(symbol, charges, may):
+    assert may_differ(symbol, charges) is may
+
+
+def test_the_file_holds_what_the_packages_say():
+    """With the versions that we test with; others may differ, which is why there is a file."""
+    element = pytest.importorskip("pymatgen.core.periodic_table").Element
+    table = oxidation_table()
+    assert set(table["Fe"]) <= set(element("Fe").icsd_oxidation_states)
+    assert icsd_reports()["O", -2] == 116910

@@ -73,7 +73,7 @@ def stretched(lengths, angles=(90, 90, 90)):
         ({"ratios": {"X": {"F": 0.67, "Cl": 0.33}}}, (*KMGF3[:4], "Cl-"), (*KMGF3[:4], "Br-")),
         ({"oxidation_states": {"K": 1}}, KMGF3, ("K2+", "Mg+", "F-", "F-", "F-")),
         ({"oxidation_states": {"Mg": 3}}, ("Na+", "Mg3+", "F-", "F-", "O2-"), KMGF3),
-        ({"oxidation_table": "smact"}, ("Cu+", *KMGF3[1:]), ("K3+", *KMGF3[1:])),
+        ({"oxidation_table": "smact"}, ("Cu+", *KMGF3[1:]), ("K3+", "Li+", "F-", "F-", "O2-")),
         ({"site_charges": {"B": 2}}, KMGF3, ("Ca2+", "Na+", "F-", "F-", "F-")),
         ({"site_charges": {"B": [2, 3]}}, ("K", "Mg", "F", "F", "F"), ("Mg", "K", "F", "F", "F")),
     ],
@@ -91,7 +91,7 @@ def test_elements_numbers_and_charges(asked, kept, wrong):
         (("K+", "Mg2+", "F-", "F-", "O2-"), "neutral: the charges add up to -1"),
         (("K", "Mg", "F", "F", "O"), "neutral: no choice of oxidation numbers"),
         (("K", "Mg", "F", "F", "He"), "oxidation_table = common: He has no"),
-        (("Cu+", "Mg2+", "F-", "F-", "F-"), "oxidation_table = common: there is Cu with +1"),
+        (("Cu+", "Mg3+", "F-", "F-", "F-"), "neutral: the charges add up to +1"),
         (("U4+", "Mg2+", "O2-", "O2-", "O2-"), "elements above Z = 86"),
     ],
 )

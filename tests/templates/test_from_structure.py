@@ -84,6 +84,22 @@ def test_mixed_valence_of_many_sites_is_found_by_counting():
     assert len(np.unique(template.combinations, axis=0)) == 10
 
 
+def test_states_that_the_file_gives_come_first():
+    structure = line("Cu", "Al", "O", "O")
+    structure.add_oxidation_state_by_site([1, 3, -2, -2])
+    assert from_structure(structure).combination_names[0] == "Cu+1 Al+3 O-2"
+    structure.add_oxidation_state_by_site([2, 2, -2, -2])
+    assert from_structure(structure).combination_names[0] == "Cu+2 Al+2 O-2"
+
+
+def test_what_the_table_lacks_is_the_pattern_for_elements_that_it_has():
+    template = from_structure(line("Cu", "Al", "O", "O"))
+    assert template.combination_names == ("Cu+1 Al+3 O-2",)
+    may = {ELEMENTS[k] for k in np.flatnonzero(template.allowed[0, 0])}
+    assert {"Na", "Ag"} <= may
+    assert "Cu" not in may  # the table's, which is asked for, has Cu2+ alone
+
+
 def test_repeat_is_the_supercell_of_pymatgen():
     structure = rock_salt()
     template = from_structure(structure, repeat=2)
@@ -122,8 +138,12 @@ def test_decorated_structures_and_deuterium():
     ("structure", "message"),
     [
         (Structure(Lattice.cubic(4), [], []), "has no atoms"),
-        (line("Na", "Na"), r"no neutral combination .* 'Na' \(Na2\); charges tried: Na \+1$"),
-        (line("Fe", "Xe"), r"charges tried: Fe \+3/\+2, Xe none"),
+        (
+            line("Na", "Na"),
+            r"no neutral .* 'Na' \(Na2\); charges tried: Na \+1; say which",
+        ),
+        (line("Fe", "Xe"), r"Fe \+3/\+2, Xe none; .* such as oxidation_states = \{ Xe = \["),
+        (line("Fe", "O", "O", "O"), r"oxidation_states = \{ O = \[-2, -1\] \} would allow"),
         (line("Es", "Cl"), "'Es' is not the symbol"),
         (Structure(Lattice.cubic(4), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]]), "disordered: site 1"),
         (Structure(Lattice.cubic(4), [{"Na": 0.5}], [[0, 0, 0]]), "disordered: site 1 holds Na"),

@@ -1,17 +1,27 @@
 """Elements, oxidation numbers, ionic radii, tolerance factor and exact charge neutrality.
 
-The tables come from pymatgen and SMACT, are computed on first use and then kept.
+The tables come from pymatgen and SMACT; those of oxidation numbers are frozen in a file.
 """
 
+from smoacs.chemistry.bonds import bonded_states
 from smoacs.chemistry.elements import ELEMENTS, N_ELEMENTS, element_index, parse_elements
-from smoacs.chemistry.neutrality import is_neutral, neutral_assignment, neutral_states
+from smoacs.chemistry.neutrality import (
+    assignment_likelihood,
+    costs_of,
+    is_neutral,
+    neutral_assignment,
+    neutral_states,
+)
 from smoacs.chemistry.oxidation import (
     MAX_CHARGE,
     MIN_CHARGE,
     N_CHARGES,
     OxidationTable,
+    TableName,
     icsd_reports,
+    may_differ,
     oxidation_table,
+    tables_of_crystals,
 )
 from smoacs.chemistry.presets import PRESETS, Preset
 from smoacs.chemistry.radii import ionic_radius, radius_table
@@ -21,6 +31,7 @@ from smoacs.chemistry.selection import (
     element_rules,
     forbidden_rules,
 )
+from smoacs.chemistry.site_charges import neutral_site_charges
 from smoacs.chemistry.tolerance import goldschmidt
 from smoacs.chemistry.valence import valence_table
 
@@ -34,6 +45,10 @@ __all__ = [
     "ElementRule",
     "OxidationTable",
     "Preset",
+    "TableName",
+    "assignment_likelihood",
+    "bonded_states",
+    "costs_of",
     "element_index",
     "element_items",
     "element_rules",
@@ -42,10 +57,13 @@ __all__ = [
     "icsd_reports",
     "ionic_radius",
     "is_neutral",
+    "may_differ",
     "neutral_assignment",
+    "neutral_site_charges",
     "neutral_states",
     "oxidation_table",
     "parse_elements",
     "radius_table",
+    "tables_of_crystals",
     "valence_table",
 ]

@@ -183,7 +183,7 @@ def _unpaired(structure: Structure, symbols: tuple[str, ...]) -> tuple[float, ..
         return tuple(float(unpaired_electrons(symbol, round(q))) for symbol, q in pairs)
     counts = {symbol: symbols.count(symbol) for symbol in symbols}
     assignment = neutral_assignment(counts)
-    if assignment is None:
+    if assignment is None or len(counts) == 1:
         return tuple(_UNKNOWN_MOMENT * is_magnetic_metal(symbol) for symbol in symbols)
     most = {
         symbol: max(unpaired_electrons(symbol, charge) for charge in states)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from smoacs.judging.criteria import (
     is_crystal,
     is_neutral,
     min_distance,
+    oxidation_likelihood,
     oxidation_text,
     reduced_formula,
     space_group,
@@ -39,6 +41,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     must_rest: bool = False,
     conservative: float = 0.0,
     table_of_states: OxidationTable | None = None,
+    charges_as_stated: bool = True,
     rules: RuleCheck | Sequence[RuleCheck] | None = None,
 ) -> pd.DataFrame:
     """Judge real crystals, from any source, criterion by criterion.
@@ -59,6 +62,8 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         conservative: Every target must hold for the value plus and minus this many standard
             deviations, for properties that come with a spread.
         table_of_states: Oxidation numbers by element; None is the common table.
+        charges_as_stated: Whether oxidation states that a structure carries count as they are, as
+            those of a user's file do, or must be numbers of the table and a known mixture.
         rules: Hard constraints that a success obeys, or one check for each structure. Adds the
             columns `rules` and `rule_broken`, the first rule that a structure breaks, and how.
 
@@ -90,7 +95,10 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     broken, held = _ruled(structures, rules, matches)
     values = evaluate_structures(structures, predictor, matches=matches)
     verdicts = {f"{name}_met": met for name, met in _met(targets, values, conservative).items()}
-    verdicts["neutral"] = np.array([is_neutral(s, table_of_states) for s in structures], dtype=bool)
+    verdicts["neutral"] = np.array(
+        [is_neutral(s, table_of_states, as_stated=charges_as_stated) for s in structures],
+        dtype=bool,
+    )
     if template is not None:
         verdicts["template_kept"] = np.array(
             [
@@ -124,7 +132,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
                 dtype=object,
             ),
             **_lattices(structures),
-            "oxidation_states": pd.Series([oxidation_text(s) for s in structures], dtype=object),
+            **_oxidation(structures, table_of_states),
         }
     )
     table["unique"] = first_successes(table)
@@ -135,6 +143,17 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     if known_formulas is not None:
         table["novel"] = np.array([not known_formulas(f) for f in formulas], dtype=bool)
     return table
+
+
+def _oxidation(
+    structures: Sequence[Structure], table: OxidationTable | None
+) -> "dict[str, pd.Series[Any]]":
+    """Oxidation states in words, and how usual they are."""
+    likelihood = [oxidation_likelihood(s, table) for s in structures]
+    return {
+        "oxidation_states": pd.Series([oxidation_text(s, table) for s in structures], dtype=object),
+        "oxidation_likelihood": pd.Series(likelihood, dtype=float),
+    }
 
 
 def _ruled(

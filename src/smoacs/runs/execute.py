@@ -230,6 +230,7 @@ def run_design(
         must_rest=bool(result.config.at_rest),
         conservative=config.conservative,
         table_of_states=config.table_of_states(),
+        charges_as_stated=False,
         rules=_rule_checks(config, result),
     )
     if result.templates:

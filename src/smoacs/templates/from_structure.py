@@ -1,9 +1,11 @@
 """Templates made of any crystal structure: its lattice and sites, neutral by its own charges."""
 
+import itertools
 import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +16,16 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedE
 
 from smoacs.chemistry import (
     ELEMENTS,
+    MAX_CHARGE,
+    MIN_CHARGE,
     OxidationTable,
+    costs_of,
     element_index,
+    neutral_assignment,
+    neutral_site_charges,
     neutral_states,
     oxidation_table,
+    tables_of_crystals,
 )
 from smoacs.errors import InputError
 from smoacs.templates.charges import allowed_elements, combination_names
@@ -43,10 +51,11 @@ def from_structure(
     """Template with the lattice and sites of a crystal.
 
     Under a combination of oxidation numbers a site may hold every element that takes its number.
-    Combinations are the neutral choices of oxidation numbers for the structure's own elements,
-    most common numbers first: one number per element if any such choice is neutral, else one per
-    set of symmetrically equivalent sites, else one per site (mixed valence). They are found by
-    dynamic programming over charge and best-first search, so the size does not matter.
+    Combinations are neutral oxidation numbers of the structure's own elements: those that it
+    states itself, then the likeliest (`smoacs.chemistry.neutral_site_charges`): one number per
+    element if any such choice is neutral, with those of atoms bonded to their own kind by their
+    bonds; else metals of mixed valence differ. Where the table has none, rarer numbers that the
+    ICSD reports make the pattern; the elements on it are still those of the table.
 
     Args:
         structure: Crystal, or a file that pymatgen reads (CIF, POSCAR, JSON, ...).
@@ -157,29 +166,35 @@ def _neutral_combinations(
     table: OxidationTable,
     limit: int,
 ) -> list[list[int]]:
-    """Neutral oxidation numbers of the sites, [K, N], with as few groups of sites as will do."""
-    if not all(table.get(symbol) for symbol in symbols):
-        return []
-    choices = _choose_by_group(symbols, symbols, table, limit)
-    if choices or max(len(table[symbol]) for symbol in symbols) == 1:
-        return choices
-    return _choose_by_group(_orbits(structure), symbols, table, limit) or _choose_by_group(
-        range(len(symbols)), symbols, table, limit
-    )
+    """Neutral oxidation numbers of the sites, [K, N]: the structure's own, then the likeliest."""
+    if len(set(symbols)) == 1:
+        return _of_an_element(symbols, table, limit)
+    found = [own] if (own := _stated(structure)) else []
+    coords, cell = structure.frac_coords, structure.lattice.matrix
+    find = partial(neutral_site_charges, symbols, coords, cell, limit=limit)
+    orbits = partial(_orbits, structure)
+    for by_bonds, states in itertools.product((True, False), (table, *tables_of_crystals())):
+        more = find(states, orbits=orbits, by_bonds=by_bonds)
+        found += [charges for charges in more if charges not in found]
+        takes = allowed_elements(np.array(found, dtype=np.int64), table) if found else None
+        if takes is not None and (kept := np.flatnonzero(takes.any(axis=2).all(axis=1))).size:
+            return [found[k] for k in kept[:limit]]
+    return []
 
 
-def _choose_by_group(
-    labels: Sequence[str] | Sequence[int],
-    symbols: Sequence[str],
-    table: OxidationTable,
-    limit: int,
-) -> list[list[int]]:
-    """Neutral oxidation numbers of the sites, equal on sites that have the same label."""
-    counts = Counter(labels)
-    states = {label: table[symbol] for label, symbol in zip(labels, symbols, strict=True)}
-    found = neutral_states([(counts[label], states[label]) for label in counts], limit=limit)
-    chosen = [dict(zip(counts, choice, strict=True)) for choice in found]
-    return [[choice[label] for label in labels] for choice in chosen]
+def _stated(structure: Structure) -> list[int] | None:
+    """Oxidation states that the structure carries, if they are whole and neutral."""
+    states = [getattr(site.specie, "oxi_state", None) for site in structure]
+    if any(q is None or q != round(q) or not MIN_CHARGE <= q <= MAX_CHARGE for q in states):
+        return None
+    return None if sum(states) or not any(states) else [round(q) for q in states]
+
+
+def _of_an_element(symbols: Sequence[str], table: OxidationTable, limit: int) -> list[list[int]]:
+    """Numbers for the sites of an element's crystal, which are the pattern of a compound there."""
+    states = table.get(symbols[0], ())
+    groups = [(1, costs_of(symbols[0], states)) for _ in symbols]
+    return [list(choice) for choice in neutral_states(groups, limit=limit)] if states else []
 
 
 def _orbits(structure: Structure) -> Sequence[int]:
@@ -202,8 +217,26 @@ def _not_neutral(name: str, symbols: Sequence[str], table: OxidationTable) -> st
     formula = "".join(f"{symbol}{count}" for symbol, count in counts.items())
     return (
         f"no neutral combination of oxidation numbers for {name!r} ({formula}); "
-        f"charges tried: {tried}"
+        f"charges tried: {tried}; {_remedy(counts, table)}"
     )
+
+
+def _remedy(counts: Counter[str], table: OxidationTable) -> str:
+    """The setting that would help."""
+    wider = neutral_assignment(counts, oxidation_table("smact")) if len(counts) > 1 else None
+    new = {
+        symbol: sorted({*table.get(symbol, ()), *states})
+        for symbol, states in (wider or {}).items()
+        if not set(states) <= set(table.get(symbol, ()))
+    }
+    if not new:
+        symbol = next((s for s in counts if not table.get(s)), next(iter(counts)))
+        return (
+            f"say which others there are, such as oxidation_states = {{ {symbol} = [1, 2] }}, or "
+            "write them into the file"
+        )
+    numbers = ", ".join(f"{symbol} = {states}" for symbol, states in new.items())
+    return f"oxidation_states = {{ {numbers} }} would allow one, as would oxidation_table = 'smact'"
 
 
 def _wrapped(frac_coords: NDArray[np.float64]) -> NDArray[np.float64]:

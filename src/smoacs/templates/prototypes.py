@@ -343,7 +343,10 @@ def _neutral_combinations(counts: Mapping[str, int], table: OxidationTable) -> l
     }
     if not all(states.values()):
         return []
-    groups = [(count, states[label]) for label, count in counts.items()]
+    groups = [
+        (count, {q: float(rank) for rank, q in enumerate(states[label])})
+        for label, count in counts.items()
+    ]
     found = neutral_states(groups, limit=_MANY)
     found.sort(key=lambda choice: -math.prod(reports[charge] for charge in choice))
     combinations = [dict(zip(counts, choice, strict=True)) for choice in found]

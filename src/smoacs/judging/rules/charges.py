@@ -2,20 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 
+from smoacs.chemistry.oxidation import DEFAULT_TABLE
+from smoacs.judging.criteria import site_charges
 from smoacs.judging.rules.request import Placed, Rules
 
 
 def charge_complaints(rules: Rules, crystal: Placed) -> Iterator[str]:
     """Say which rules on oxidation numbers a crystal breaks.
 
-    A crystal that carries none breaks no rule if some choice of them obeys all.
+    A crystal that carries none breaks no rule if some choice of them obeys all. Numbers that it
+    carries need not be in the default table, for which nobody asked.
     """
     if crystal.charges is None:
         yield from _choosable(rules, crystal)
         return
     table = rules.states()
     for symbol, charge in zip(crystal.symbols, crystal.charges, strict=True):
-        if charge not in table.get(symbol, ()):
+        asked = symbol in rules.oxidation_states or rules.oxidation_table != DEFAULT_TABLE
+        if asked and charge not in table.get(symbol, ()):
             yield f"{_source(rules, symbol)}: there is {symbol} with {charge:+g}"
     if sum(crystal.charges) != 0:
         yield f"neutral: the charges add up to {sum(crystal.charges):+g}"
@@ -27,8 +31,10 @@ def charge_complaints(rules: Rules, crystal: Placed) -> Iterator[str]:
 
 
 def _choosable(rules: Rules, crystal: Placed) -> Iterator[str]:
-    """The same where the oxidation numbers are free: the sums that some choice can reach."""
+    """The same where the oxidation numbers are free."""
     table = rules.states()
+    if not rules.site_charges and site_charges(crystal.structure, table) is not None:
+        return
     choices = [set(table.get(symbol, ())) for symbol in crystal.symbols]
     for site, symbol in enumerate(crystal.symbols):
         if not choices[site]:
@@ -42,7 +48,7 @@ def _choosable(rules: Rules, crystal: Placed) -> Iterator[str]:
     sums = {0}
     for choice in choices:
         sums = {total + charge for total in sums for charge in choice}
-    if 0 not in sums:
+    if 0 not in sums or not rules.site_charges:
         yield "neutral: no choice of oxidation numbers adds up to 0"
 
 
