@@ -13,6 +13,7 @@ from smoacs.chemistry.neutrality import (
     neutral_states,
 )
 from smoacs.chemistry.oxidation import (
+    DEFAULT_TABLE,
     MAX_CHARGE,
     MIN_CHARGE,
     N_CHARGES,
@@ -36,6 +37,7 @@ from smoacs.chemistry.tolerance import goldschmidt
 from smoacs.chemistry.valence import valence_table
 
 __all__ = [
+    "DEFAULT_TABLE",
     "ELEMENTS",
     "MAX_CHARGE",
     "MIN_CHARGE",

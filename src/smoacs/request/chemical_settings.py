@@ -6,15 +6,17 @@ Whatever is wrong with a setting becomes one sentence that names it and says wha
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from smoacs.chemistry import (
+    DEFAULT_TABLE,
     ELEMENTS,
     MAX_CHARGE,
     MIN_CHARGE,
     OxidationTable,
+    TableName,
     element_index,
     oxidation_table,
 )
@@ -56,8 +58,8 @@ class ChemicalSettings(BaseModel):
         description="a table of kinds of sites and the ratios of elements there, such as "
         "{ A = { K = 0.75, Na = 0.25 } }",
     )
-    oxidation_table: Literal["common", "smact"] = Field(
-        default="common", description="'common' or 'smact'"
+    oxidation_table: TableName = Field(
+        default=DEFAULT_TABLE, description="'icsd', 'common' or 'smact'"
     )
     oxidation_states: Mapping[str, tuple[int, ...]] = Field(
         default_factory=dict,
@@ -139,14 +141,15 @@ class ChemicalSettings(BaseModel):
         return own | {n: v for n, v in settings.items() if n in chemical and v}
 
     def table_of_states(self) -> OxidationTable | None:
-        """Oxidation numbers in use; None for the common table as it is."""
-        if self.oxidation_table == "common" and not self.oxidation_states:
+        """Oxidation numbers in use; None for the default table as it is."""
+        if self.oxidation_table == DEFAULT_TABLE and not self.oxidation_states:
             return None
         return {**oxidation_table(self.oxidation_table), **self.oxidation_states}
 
     def states_asked(self) -> dict[str, str]:
         """What is asked for about oxidation numbers, by element, or "" for the whole table."""
-        table = {} if self.oxidation_table == "common" else {"": "oxidation_table = smact"}
+        name = self.oxidation_table
+        table = {} if name == DEFAULT_TABLE else {"": f"oxidation_table = {name}"}
         return table | {
             symbol: f"oxidation_states.{symbol} = {' '.join(f'{state:+d}' for state in states)}"
             for symbol, states in self.oxidation_states.items()

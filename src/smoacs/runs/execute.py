@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from pymatgen.core import Structure
 
+from smoacs.chemistry import DEFAULT_TABLE
 from smoacs.errors import InputError, ResourceError, is_out_of_memory
 from smoacs.files import is_disk_full
 from smoacs.interrupt import soft_interrupt
@@ -81,7 +82,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     same: str | Sequence[str] = (),
     max_elements: Mapping[str, int] | None = None,
     ratios: Mapping[str, Mapping[str, float]] | None = None,
-    oxidation_table: str = "common",
+    oxidation_table: str = DEFAULT_TABLE,
     oxidation_states: Mapping[str, int | Sequence[int]] | None = None,
     site_charges: Mapping[str, int | Sequence[int]] | None = None,
     lattice: Mapping[str, float | tuple[float, float]] | None = None,
@@ -125,7 +126,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
         same: Groups of sites that hold the same element, such as "X" or "X[0] X[1]".
         max_elements: Most different elements at a kind of site, or in "all" of the cell.
         ratios: Ratios of elements at a kind of site, such as {"A": {"K": 0.75, "Na": 0.25}}.
-        oxidation_table: "common" or "smact".
+        oxidation_table: Which numbers elements may have: "icsd", "common" or "smact".
         oxidation_states: Oxidation numbers of some elements, instead of the table's.
         site_charges: Oxidation numbers that a kind of site may take, such as {"B": [2, 3]}.
         lattice: Values or ranges of a, b, c (Å) and alpha, beta, gamma (degrees) of the whole cell.

@@ -176,18 +176,24 @@ def _neutral_combinations(
     for by_bonds, states in itertools.product((True, False), (table, *tables_of_crystals())):
         more = find(states, orbits=orbits, by_bonds=by_bonds)
         found += [charges for charges in more if charges not in found]
-        takes = allowed_elements(np.array(found, dtype=np.int64), table) if found else None
-        if takes is not None and (kept := np.flatnonzero(takes.any(axis=2).all(axis=1))).size:
-            return [found[k] for k in kept[:limit]]
+        kept = [charges for charges in found if _can_be_held(charges, table)]
+        if kept:
+            return kept[:limit]
     return []
 
 
 def _stated(structure: Structure) -> list[int] | None:
     """Oxidation states that the structure carries, if they are whole and neutral."""
     states = [getattr(site.specie, "oxi_state", None) for site in structure]
-    if any(q is None or q != round(q) or not MIN_CHARGE <= q <= MAX_CHARGE for q in states):
-        return None
-    return None if sum(states) or not any(states) else [round(q) for q in states]
+    known = [float(q) for q in states if q is not None]
+    whole = [round(q) for q in known if q == round(q) and MIN_CHARGE <= q <= MAX_CHARGE]
+    return whole if len(whole) == len(states) and sum(whole) == 0 and any(whole) else None
+
+
+def _can_be_held(charges: Sequence[int], table: OxidationTable) -> bool:
+    """Whether each of the sites has an element with its number."""
+    known = {q for states in table.values() for q in states}
+    return known.issuperset(charges)
 
 
 def _of_an_element(symbols: Sequence[str], table: OxidationTable, limit: int) -> list[list[int]]:

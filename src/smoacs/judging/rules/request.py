@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pymatgen.core import Structure
 
-from smoacs.chemistry import PRESETS, OxidationTable, oxidation_table
+from smoacs.chemistry import DEFAULT_TABLE, PRESETS, OxidationTable, TableName, oxidation_table
 from smoacs.errors import InputError
 
 EVERYWHERE = "all"
@@ -48,7 +48,7 @@ class Rules:
     same: Sequence[str] = ()
     max_elements: Mapping[str, int] = field(default_factory=dict)
     ratios: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    oxidation_table: Literal["common", "smact"] = "common"
+    oxidation_table: TableName = DEFAULT_TABLE
     oxidation_states: Mapping[str, Sequence[int]] = field(default_factory=dict)
     site_charges: Mapping[str, Sequence[int]] = field(default_factory=dict)
     lattice: Mapping[str, tuple[float, float]] = field(default_factory=dict)
