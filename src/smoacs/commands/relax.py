@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from smoacs.relaxation import Relaxed
-    from smoacs.runs import NamedStructure
+    from smoacs.structures import NamedStructure
 
 
 def relax(  # noqa: PLR0913  (an option each)
@@ -51,7 +51,8 @@ def relax(  # noqa: PLR0913  (an option each)
     from smoacs.judging import domain_note, evaluate_domain
     from smoacs.predictors import load_predictor
     from smoacs.relaxation import relax_structures
-    from smoacs.runs import check_run_directory, read_structures
+    from smoacs.runs import check_run_directory
+    from smoacs.structures import read_structures
 
     check_run_directory(out, force=False)
     named = read_structures(files)
