@@ -231,8 +231,12 @@ MISTAKES = {
     "judge missing file": (["judge", "none.cif", *EASY], r"none\.cif: no such file"),
     "judge unknown property": (["judge", "SrTiO3.cif", "-t", "colour > 3"], r"colour.*band_gap"),
     "judge unknown template": (["judge", "SrTiO3.cif", "--template", "cube"], r"'cube'"),
-    "predict empty file": (["predict", "SrTiO3.cif", "empty.cif"], r"empty\.cif: the file is emp"),
-    "predict damaged file": (["predict", "SrTiO3.cif", "damaged.cif"], r"damaged\.cif: cannot be"),
+    "predict empty file": (["predict", "empty.cif"], r"empty\.cif: the file is emp"),
+    "predict damaged file": (["predict", "damaged.cif"], r"damaged\.cif: none of its blocks"),
+    "predict strictly": (
+        ["predict", "SrTiO3.cif", "damaged.cif", "--strict"],
+        r"damaged\.cif: none",
+    ),
     "predict to a folder": (["predict", "SrTiO3.cif", "--out", "old"], r"is a folder"),
 }
 

@@ -38,7 +38,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, *, fallback: str | None = None) -> str:
-    """Text in UTF-8, UTF-16 or UTF-32, with a byte order mark or without; ends of lines are one kind.
+    """Text in UTF-8, UTF-16 or UTF-32, with a byte order mark or without; lines end alike.
 
     Args:
         data: The bytes.

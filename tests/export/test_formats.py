@@ -18,7 +18,7 @@ from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 from smoacs.dft import DftSettings, gpaw_engine, plan_calculation
 from smoacs.errors import InputError
 from smoacs.export import FORMATS, choose_designs, export_designs
-from smoacs.runs import read_structures
+from smoacs.structures import read_structures
 
 NAMES = ["0001_SrTiO3", "0002_KFeF3", "0003_TlCdCl2F", "0004_YbCoO3"]
 

@@ -4,7 +4,8 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import ELEMENTS
-from smoacs.relaxation import SELECTIVE_DYNAMICS, relax_structures
+from smoacs.relaxation import relax_structures
+from smoacs.structures import SELECTIVE_DYNAMICS
 
 
 class Morse:

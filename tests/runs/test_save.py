@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from smoacs.request import DesignConfig
-from smoacs.runs import read_structures, save_run
+from smoacs.runs import save_run
 from smoacs.runs.tables import rank_table
+from smoacs.structures import read_structures
 
 FILES = [
     ".smoacs-run",

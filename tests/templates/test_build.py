@@ -6,7 +6,7 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from smoacs.errors import InputError
-from smoacs.templates import TEMPLATE_NAMES, build_template, read_structure, template_rows
+from smoacs.templates import TEMPLATE_NAMES, build_template, from_structure, template_rows
 
 SALT = "salt\n1.0\n4 0 0\n0 4 0\n0 0 4\n{}1 1\nDirect\n0 0 0\n.5 .5 .5\n"
 
@@ -67,10 +67,10 @@ def test_table_is_passed_on(tmp_path):
     ("name", "content", "message"),
     [
         ("empty.cif", b"", "is empty"),
-        ("junk.cif", b"hello\n", "cannot read a crystal structure from .*junk.cif"),
-        ("binary.cif", bytes(range(128, 256)), "cannot read a crystal structure"),
-        ("table.csv", b"1,2\n", "cannot read a crystal structure .* Unrecognized"),
-        ("POSCAR", SALT.format("").encode(), "Elements in POSCAR cannot be determined"),
+        ("junk.cif", b"hello\n", "junk.cif: is not a valid CIF"),
+        ("binary.cif", bytes(range(128, 256)), "is not a valid CIF"),
+        ("table.csv", b"1,2\n", "cannot be read as a crystal structure"),
+        ("POSCAR", SALT.format("").encode(), "no line of elements .the format of VASP 4"),
     ],
 )
 def test_unreadable_files(tmp_path, name, content, message):
@@ -80,9 +80,9 @@ def test_unreadable_files(tmp_path, name, content, message):
 
 
 def test_missing_files_and_directories(tmp_path):
-    with pytest.raises(InputError, match=r"missing.cif' does not exist"):
-        read_structure(tmp_path / "missing.cif")
-    with pytest.raises(InputError, match="is not a file"):
+    with pytest.raises(InputError, match=r"missing.cif: no such file"):
+        from_structure(tmp_path / "missing.cif")
+    with pytest.raises(InputError, match="is a folder"):
         build_template(tmp_path)
 
 

@@ -41,7 +41,6 @@ DAMAGED = {
     "missing column": cif(loop=ATOMS.replace("_atom_site_fract_z\n", "")).encode(),
     "overlapping atoms": cif(sites="Na 0 0 0\nCl 0.02 0 0\n").encode(),
     "no neutral charges": cif(sites="Na 0 0 0\nK 0.5 0.5 0.5\n").encode(),
-    "utf-16": GOOD.encode("utf-16"),
     "no cell": GOOD.replace("_cell_length_a", "_cell_width").encode(),
     "html page": b"<html><body>404: not found</body></html>",
 }

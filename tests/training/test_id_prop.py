@@ -55,7 +55,7 @@ def test_header_names_columns(folder):
         ("id,x\none,1\n", {"charm": "y"}, r"no column 'y' \(for charm\); it has x"),
         ("one,1\ntwo,many\n", {"charm": 1}, r"line 2: 'many' is no number"),
         ("one,1\ntwo,1,2\n", {"charm": 1}, r"line 2: 3 entries, but 2 in the first line"),
-        ("one,1\nfour,2\n", {"charm": 1}, r"four\.cif' does not exist"),
+        ("one,1\nfour,2\n", {"charm": 1}, r"four\.cif: no such file"),
     ],
 )
 def test_mistakes_in_the_table(folder, text, columns, message):
@@ -71,7 +71,7 @@ def test_no_table(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"two\.cif' is empty"),
+        ("", r"two\.cif: the file is empty"),
         ("data_x\n_cell_length_a 4\n", r"two\.cif"),
         ("\x00\x01\x02", r"two\.cif"),
     ],
@@ -86,7 +86,7 @@ def test_shared_site_and_unknown_element(folder):
     write(folder, "one,1\ntwo,2\n")
     mixed = Structure(Lattice.cubic(3.5), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
     mixed.to(folder / "two.cif")
-    with pytest.raises(InputError, match=r"two\.cif has partially occupied sites"):
+    with pytest.raises(InputError, match=r"two\.cif: structure 0 has partially occupied sites"):
         read_id_prop(folder, {"charm": 1}, ("charm",))
     text = (folder / "one.cif").read_text().replace("Na", "Xq")
     (folder / "two.cif").write_text(text)

@@ -24,6 +24,7 @@ from smoacs.commands.options import (
     Targets,
     emit,
 )
+from smoacs.commands.reading import Format, Strict, read_named
 from smoacs.errors import InputError
 
 
@@ -62,8 +63,13 @@ def judge(  # noqa: PLR0913  (an option each)
     max_elements: MaxElements = None,
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     out: CsvFile = None,
+    form: Format = None,
+    strict: Strict = False,
 ) -> None:
-    """Judge structures from any source, criterion by criterion, as CSV."""
+    """Judge structures from any source, criterion by criterion, as CSV.
+
+    A file that cannot be read is named and left out, and the exit code is 2.
+    """
     with quick_imports():
         import pandas as pd
 
@@ -72,7 +78,7 @@ def judge(  # noqa: PLR0913  (an option each)
         from smoacs.judging import judge as judge_structures
         from smoacs.judging import known_formulas, standing
         from smoacs.predictors import load_predictor
-        from smoacs.runs import csv_text, read_structures
+        from smoacs.runs import csv_text
         from smoacs.targets import Target
 
     if out is not None:
@@ -95,7 +101,7 @@ def judge(  # noqa: PLR0913  (an option each)
     else:
         measure = measure_of(rules, given)
     targets = [Target.parse(text) for text in target or ()]
-    named = read_structures(files)
+    named, code = read_named(files, form, strict=strict)
     loaded = load_predictor(predictor, device=device)
     table = judge_structures(
         [item.structure for item in named],
@@ -112,6 +118,8 @@ def judge(  # noqa: PLR0913  (an option each)
     emit(csv_text(pd.concat([origin, table], axis=1)), out)
     if row is not None:
         typer.echo(f"smoacs: {standing(row, table)}", err=True)
+    if code:
+        raise typer.Exit(code)
 
 
 def _check_alone(criteria: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from smoacs.commands.imports import quick_imports
 from smoacs.commands.options import DEVICE_HELP, CsvFile, Files, PredictorName, emit
+from smoacs.commands.reading import Format, Strict, read_named
 
 
 def predict(
@@ -14,11 +15,13 @@ def predict(
     predictor: PredictorName = None,
     device: Annotated[str, typer.Option(help=DEVICE_HELP)] = "auto",
     out: CsvFile = None,
+    form: Format = None,
+    strict: Strict = False,
 ) -> None:
     """Predict the properties of structures, as CSV: file, index, formula and each property.
 
-    Nothing is printed if any file cannot be read. A property is empty where a prediction would
-    mean nothing: unknown elements, atoms on one spot.
+    A file that cannot be read is named and left out, and the exit code is 2. A property is empty
+    where a prediction would mean nothing: unknown elements, atoms on one spot.
     """
     with quick_imports():
         import pandas as pd
@@ -31,11 +34,11 @@ def predict(
             reduced_formula,
         )
         from smoacs.predictors import load_predictor
-        from smoacs.runs import csv_text, read_structures
+        from smoacs.runs import csv_text
 
     if out is not None:
         check_file(out)
-    named = read_structures(files)
+    named, code = read_named(files, form, strict=strict)
     structures = [item.structure for item in named]
     loaded = load_predictor(predictor, device=device)
     table = pd.DataFrame(
@@ -53,3 +56,5 @@ def predict(
         if note is not None:
             typer.echo(f"smoacs: warning: {note}", err=True)
     emit(csv_text(table), out)
+    if code:
+        raise typer.Exit(code)

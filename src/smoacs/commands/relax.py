@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smoacs.commands.bars import bars
+from smoacs.commands.reading import Format, Strict, read_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,21 +42,23 @@ def relax(  # noqa: PLR0913  (an option each)
         typer.Option(help="One of formation_energy (see `smoacs predictors`) or a weights file."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, or a torch device.")] = "auto",
+    form: Format = None,
+    strict: Strict = False,
 ) -> None:
     """Relax cells and positions on the predicted formation energy, all structures at once.
 
     Writes relaxed.csv (energies, steps, cells), relaxed.extxyz and structures/*.cif. Structures
     that are not at rest after the last step are written as they are and marked. Atoms that a file
-    holds (selective dynamics, constraints) keep their fractional coordinates.
+    holds (selective dynamics, constraints) keep their fractional coordinates. A file that cannot
+    be read is named and left out, and the exit code is 2.
     """
     from smoacs.judging import domain_note, evaluate_domain
     from smoacs.predictors import load_predictor
     from smoacs.relaxation import relax_structures
     from smoacs.runs import check_run_directory
-    from smoacs.structures import read_structures
 
     check_run_directory(out, force=False)
-    named = read_structures(files)
+    named, code = read_named(files, form, strict=strict)
     loaded = load_predictor(predictor, device=device)
     structures = [item.structure for item in named]
     domain = evaluate_domain(structures, loaded)
@@ -76,6 +79,8 @@ def relax(  # noqa: PLR0913  (an option each)
     _write(out, named, relaxed, domain)
     done = sum(item.converged for item in relaxed)
     typer.echo(f"{done} of {len(relaxed)} structures at rest; results in {out}: relaxed.csv")
+    if code:
+        raise typer.Exit(code)
 
 
 def _write(

@@ -12,7 +12,7 @@ from smoacs.errors import InputError
 from smoacs.export.safe import file_name, title
 from smoacs.judging import charges, symbol
 from smoacs.runs import SavedRun, read_run
-from smoacs.runs.reading import OXIDATION_STATES
+from smoacs.structures import OXIDATION_STATES
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Relaxation of many crystals at once, elements fixed, on any potential."""
 
-from smoacs.relaxation.held import SELECTIVE_DYNAMICS, Held
+from smoacs.relaxation.held import Held
 from smoacs.relaxation.optimiser import (
     FMAX,
     MAX_STEPS,
@@ -15,7 +15,6 @@ from smoacs.relaxation.symmetry import SymmetricPotential
 __all__ = [
     "FMAX",
     "MAX_STEPS",
-    "SELECTIVE_DYNAMICS",
     "Held",
     "Potential",
     "PredictorPotential",

@@ -11,9 +11,7 @@ from pymatgen.core import Structure
 from torch import Tensor
 
 from smoacs.crystals import Crystals
-
-SELECTIVE_DYNAMICS = "selective_dynamics"
-"""pymatgen's name of the site property that says along which lattice vectors an atom may move."""
+from smoacs.structures import SELECTIVE_DYNAMICS
 
 
 @dataclass(frozen=True)

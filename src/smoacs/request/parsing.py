@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from smoacs.chemistry import element_items
 from smoacs.errors import InputError
+from smoacs.text import decode
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -22,7 +23,7 @@ def read_toml(path: Path) -> dict[str, object]:
         InputError: It is missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(decode(path.read_bytes()))
     except FileNotFoundError:
         msg = f"{path}: no such file; give a TOML file with at least a line targets = [...]"
     except OSError as error:

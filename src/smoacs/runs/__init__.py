@@ -11,7 +11,6 @@ from smoacs.runs.directory import (
 from smoacs.runs.execute import DesignRun, design, execute, resume, run_design
 from smoacs.runs.listing import predictor_rows
 from smoacs.runs.page import write_report
-from smoacs.runs.reading import NamedStructure, read_structures
 from smoacs.runs.save import save_run
 from smoacs.runs.saved import SavedRun, read_run, read_summary
 from smoacs.runs.tables import csv_text, summary_text
@@ -20,7 +19,6 @@ __all__ = [
     "CheckProgress",
     "CheckedRun",
     "DesignRun",
-    "NamedStructure",
     "SavedRun",
     "add_to_database",
     "check",
@@ -32,7 +30,6 @@ __all__ = [
     "execute",
     "predictor_rows",
     "read_run",
-    "read_structures",
     "read_summary",
     "resume",
     "resume_command",

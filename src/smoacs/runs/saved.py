@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 
 from smoacs.errors import InputError
 from smoacs.request import DesignConfig
-from smoacs.runs.reading import read_structures
+from smoacs.structures import read_structures
 from smoacs.targets import Target
 
 _TEXT = ("id", "formula", "space_group", "oxidation_states", "structure_file")

@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
 
 from smoacs.judging import charges, symbol
-from smoacs.runs.reading import OXIDATION_STATES
+from smoacs.structures import OXIDATION_STATES
 
 _IN_THE_GEOMETRY = {"n_atoms", "a", "b", "c", "alpha", "beta", "gamma", "oxidation_states"}
 

@@ -52,7 +52,10 @@ def recognise(data: bytes, path: Path) -> str:
         return "cssr"
     found = _by_ase(path)
     if found is None:
-        raise InputError(f"its format is not known; {KNOWN} are read (--format forces one)")
+        raise InputError(
+            f"cannot be read as a crystal structure: {KNOWN} are recognised by their content "
+            "(--format forces one)"
+        )
     return found
 
 

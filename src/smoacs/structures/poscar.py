@@ -116,9 +116,7 @@ def _check_positions(lines: list[str], n_atoms: int) -> None:
         )
     rows = lines[at + 1 :]
     given = 0
-    while (
-        given < len(rows) and len(rows[given].split()) >= 3 and _is_number(rows[given].split()[0])
-    ):  # noqa: PLR2004
+    while given < len(rows) and _is_position(rows[given]):
         given += 1
     if given < n_atoms or (given > n_atoms and "Lattice" not in rows[n_atoms]):
         raise InputError(f"it has {given} positions for {n_atoms} atoms")

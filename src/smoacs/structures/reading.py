@@ -85,7 +85,7 @@ def read_files(
             for index, parsed in enumerate(_parse(Path(file), chosen)):
                 problem = parsed if isinstance(parsed, InputError) else None
                 if not isinstance(parsed, InputError):
-                    problem = _problem(file, parsed[0], ordered=ordered)
+                    problem = _problem(parsed[0], index, f": smoacs order {file}", ordered=ordered)
                     if problem is None:
                         named = NamedStructure(str(file), index, parsed[0], tuple(parsed[1]))
                         reading.structures.append(named)
@@ -133,7 +133,7 @@ def read_cif_text(text: str) -> Structure:
         InputError: It has none, or is damaged, or the crystal is disordered.
     """
     structure, _ = crystal_of(blocks_of(text)[0])
-    problem = _problem("", structure, ordered=True)
+    problem = _problem(structure, 0, ordered=True)
     if problem is not None:
         raise problem
     return structure
@@ -201,12 +201,13 @@ def _parts(path: Path, data: bytes, name: str) -> Iterator[Parsed]:
         yield Structure.from_str(text, fmt="cssr"), []
 
 
-def _problem(file: str | Path, structure: Structure, *, ordered: bool) -> InputError | None:
+def _problem(
+    structure: Structure, index: int, hint: str = "", *, ordered: bool
+) -> InputError | None:
     if len(structure) == 0:
-        return InputError("it has no atoms")
+        return InputError(f"structure {index} has no atoms")
     if ordered and not structure.is_ordered:
-        hint = f": smoacs order {file}" if str(file) else ""
-        return InputError(f"it has partially occupied sites; order them first{hint}")
+        return InputError(f"structure {index} has partially occupied sites; order them first{hint}")
     return None
 
 

@@ -3,7 +3,7 @@
 from smoacs.templates.build import TEMPLATE_NAMES, build_template, template_rows
 from smoacs.templates.charges import allowed_at, combination_names
 from smoacs.templates.distances import RadiusKind, site_radii
-from smoacs.templates.from_structure import from_structure, read_structure
+from smoacs.templates.from_structure import from_structure
 from smoacs.templates.geometry import (
     ANGLE_LIMITS,
     LATTICE_KEYS,
@@ -47,7 +47,6 @@ __all__ = [
     "is_seed_source",
     "perovskite",
     "prototype",
-    "read_structure",
     "reference_structure",
     "roomiest_lattice",
     "seed_templates",

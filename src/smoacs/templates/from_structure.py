@@ -1,11 +1,12 @@
 """Templates made of any crystal structure: its lattice and sites, neutral by its own charges."""
 
 import itertools
+import logging
 import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +29,11 @@ from smoacs.chemistry import (
     tables_of_crystals,
 )
 from smoacs.errors import InputError
+from smoacs.structures import read_structures
 from smoacs.templates.charges import allowed_elements, combination_names
 from smoacs.templates.template import Template, check_size
+
+log = logging.getLogger(__name__)
 
 _LENGTH_BOUNDS: Final = (2.0, 10.0)
 """Lattice lengths (Å) per repeat; widened where the structure's own are near or outside."""
@@ -58,7 +62,7 @@ def from_structure(
     ICSD reports make the pattern; the elements on it are still those of the table.
 
     Args:
-        structure: Crystal, or a file that pymatgen reads (CIF, POSCAR, JSON, ...).
+        structure: Crystal, or a structure file (CIF, POSCAR, ...; see `smoacs.structures`).
         repeat: Number of the structure's cells along each axis.
         table: Oxidation numbers by element; None is the common table.
         max_combinations: Most combinations to keep.
@@ -78,7 +82,7 @@ def from_structure(
         name = structure.reduced_formula if len(structure) else "structure"
     else:
         name = Path(structure).name
-        structure = read_structure(structure)
+        structure = _only_structure(structure)
     symbols = _site_symbols(structure, name)
     table = oxidation_table() if table is None else table
     check_size(len(structure), repeat)
@@ -114,33 +118,19 @@ def from_structure(
     )
 
 
-def read_structure(path: str | Path) -> Structure:
-    """Crystal structure in a file, in any format that pymatgen recognises by the file's name.
+def _only_structure(path: str | Path) -> Structure:
+    """The crystal of a file that holds one; what its reader took for granted is logged, once."""
+    found = read_structures([path])
+    if len(found) > 1:
+        raise InputError(f"{path}: holds {len(found)} structures, and one is needed")
+    for note in found[0].notes:
+        _tell(f"{path}: {note}")
+    return found[0].structure
 
-    Raises:
-        InputError: There is no such file, or it holds no structure that pymatgen can read.
-    """
-    path = Path(path)
-    if not path.exists():
-        msg = f"structure file {str(path)!r} does not exist"
-        raise InputError(msg)
-    if not path.is_file():
-        msg = f"{str(path)!r} is not a file; a structure file (CIF, POSCAR, ...) is needed"
-        raise InputError(msg)
-    if path.stat().st_size == 0:
-        msg = f"structure file {str(path)!r} is empty"
-        raise InputError(msg)
-    with warnings.catch_warnings():
-        # pymatgen warns of rounded coordinates, unknown electronegativities and the like; but a
-        # POSCAR without symbols, for which it invents H, He, Li, ..., must not pass.
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("error", message="Elements in POSCAR cannot be determined")
-        try:
-            return Structure.from_file(str(path))
-        except Exception as error:  # pymatgen's parsers raise anything
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            msg = f"cannot read a crystal structure from {str(path)!r}: {reason}"
-            raise InputError(msg) from error
+
+@cache
+def _tell(note: str) -> None:
+    log.warning("%s", note)
 
 
 def _site_symbols(structure: Structure, name: str) -> list[str]:

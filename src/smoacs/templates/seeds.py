@@ -14,19 +14,24 @@ import numpy as np
 import pandas as pd
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
-from pymatgen.io.cif import CifParser
 from vesin import NeighborList
 
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS, OxidationTable
 from smoacs.errors import InputError
+from smoacs.structures import read_cif_text, read_files
 from smoacs.templates.from_structure import from_structure
-from smoacs.templates.reading import cif_structures, read_structures
 from smoacs.templates.template import Template
 
-FRAME_SUFFIXES: Final = (".extxyz", ".xyz")
+FRAME_SUFFIXES: Final = (".extxyz", ".xyz", ".traj", ".db")
 TABLE_SUFFIXES: Final = (".parquet", ".csv")
-FILE_SUFFIXES: Final = (".cif", ".mcif", ".vasp", ".poscar", ".cssr", ".res", ".xsf", ".json")
-"""Files of a folder that are read; of others only POSCAR* and CONTCAR*."""
+FILE_SUFFIXES: Final = (
+    *(".cif", ".mcif", ".mmcif", ".vasp", ".poscar", ".contcar", ".cssr", ".res", ".xsf", ".json"),
+    *(".in", ".pwi", ".cell"),
+)
+"""Files of a folder that are read, packed or not; of others POSCAR* and CONTCAR*, and those without
+a suffix whose content is that of a structure file."""
+
+_PACKED: Final = ("gz", "bz2", "xz")
 
 MIN_DISTANCE: Final = 0.5
 """Å; closer atoms are no crystal."""
@@ -60,11 +65,14 @@ class SeedTemplates:
 
 
 def is_seed_source(path: str | Path) -> bool:
-    """Whether a path holds many crystals: a folder, a file of frames, or a table."""
+    """Whether a path holds many crystals: a folder, a table, frames, or a file with several."""
     path = Path(path)
-    return path.is_dir() or (
-        path.suffix.lower() in FRAME_SUFFIXES + TABLE_SUFFIXES and path.is_file()
-    )
+    if not path.is_file():
+        return path.is_dir()
+    if path.suffix.lower() in FRAME_SUFFIXES + TABLE_SUFFIXES:
+        return True
+    reading = read_files([path])
+    return len(reading.structures) + len(reading.failures) > 1
 
 
 def seed_templates(
@@ -164,7 +172,10 @@ def _loaders(path: Path, skipped: list[str]) -> list[tuple[str, Loader]]:
     found: list[tuple[str, Loader]] = []
     for file in files:
         try:
-            found += _table(file) if file.suffix.lower() in TABLE_SUFFIXES else _structures(file)
+            if file.suffix.lower() in TABLE_SUFFIXES:
+                found += _table(file)
+            else:
+                found += _structures(file, skipped)
         except InputError as error:
             skipped.append(_one_line(error))
     return found
@@ -173,12 +184,19 @@ def _loaders(path: Path, skipped: list[str]) -> list[tuple[str, Loader]]:
 def _is_structure_file(path: Path) -> bool:
     if path.name.startswith("."):
         return False
-    suffix = path.suffix.lower()
-    return suffix in FILE_SUFFIXES + FRAME_SUFFIXES or path.name.startswith(("POSCAR", "CONTCAR"))
+    names = path.name.lower().split(".")
+    while names[-1] in _PACKED and len(names) > 1:
+        names.pop()
+    suffix = f".{names[-1]}" if len(names) > 1 else ""
+    if suffix in FILE_SUFFIXES + FRAME_SUFFIXES or path.name.startswith(("POSCAR", "CONTCAR")):
+        return True
+    return not suffix and path.is_file() and not read_files([path]).failures
 
 
-def _structures(file: Path) -> list[tuple[str, Loader]]:
-    items = read_structures([file])
+def _structures(file: Path, skipped: list[str]) -> list[tuple[str, Loader]]:
+    reading = read_files([file])
+    skipped += reading.failures
+    items = reading.structures
     return [
         (file.name if len(items) == 1 else f"{file.name}[{item.index}]", _given(item.structure))
         for item in items
@@ -239,7 +257,7 @@ def _cif_structure(rows: pd.DataFrame, number: int) -> Structure:
     if not isinstance(text, str) or not text.strip():
         msg = "the column cif is empty"
         raise InputError(msg)
-    return cif_structures(CifParser.from_str(text, occupancy_tolerance=1.0))[0]
+    return read_cif_text(text)
 
 
 def _one_line(error: BaseException) -> str:

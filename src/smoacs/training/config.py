@@ -20,6 +20,7 @@ from smoacs.errors import InputError
 from smoacs.predictors import ENERGY
 from smoacs.predictors.properties import PROPERTIES
 from smoacs.predictors.settings import NetworkSettings
+from smoacs.text import decode
 from smoacs.training.data import Noise
 from smoacs.training.loss import DEFAULT_TERM, LOSS_TERMS
 
@@ -261,7 +262,7 @@ class TrainConfig(_Settings):
             InputError: If the file is missing or no TOML, or a setting is unknown or wrong.
         """
         try:
-            settings = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            settings = tomllib.loads(decode(Path(path).read_bytes()))
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -4,20 +4,17 @@
 the file `id.cif` beside it. The first line may name the columns. An empty value is a missing label.
 """
 
-import contextlib
 import csv
 import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pymatgen.io.cif import CifParser
 
 from smoacs.chemistry import ELEMENTS
 from smoacs.errors import InputError
-from smoacs.templates.from_structure import read_structure
+from smoacs.structures import read_structure
 from smoacs.training.layout import label_columns, layout_row
 
 TABLE = "id_prop.csv"
@@ -68,32 +65,12 @@ def read_crystal(path: Path) -> dict[str, Any]:
         InputError: If the file cannot be read, or the crystal has partially occupied sites or
             something on them that is no known element.
     """
-    try:
-        structure = read_structure(path)
-    except InputError as error:
-        if path.is_file() and _is_overfull(path):
-            raise InputError(
-                f"{path} has two atoms on one spot: the occupancies there add up to more than 1"
-            ) from error
-        raise
-    if len(structure) == 0:
-        raise InputError(f"{path} holds no atoms")
-    if not structure.is_ordered:
-        raise InputError(f"{path} has partially occupied sites: order them first")
+    structure = read_structure(path)
     symbols = {getattr(site.specie, "symbol", str(site.specie)) for site in structure}
     unknown = sorted(symbols - set(ELEMENTS))
     if unknown:
         raise InputError(f"{path} holds {unknown[0]!r}, which is none of the known elements")
     return layout_row(structure)
-
-
-def _is_overfull(path: Path) -> bool:
-    """Whether only occupancies above 1 keep a CIF file from being read."""
-    with warnings.catch_warnings(), contextlib.suppress(Exception):
-        warnings.simplefilter("ignore")
-        parser = CifParser(path, occupancy_tolerance=math.inf)
-        return bool(parser.parse_structures(primitive=False))
-    return False
 
 
 def _read_lines(path: Path) -> list[tuple[int, list[str]]]:

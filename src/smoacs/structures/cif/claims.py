@@ -146,9 +146,7 @@ def check_volume(block: Block, volume: float, notes: list[str]) -> None:
     except InputError:
         return
     if said is not None and abs(said / volume - 1) > _ROUNDING:
-        notes.append(
-            f"the cell volume is said to be {said:g} Å³; its lengths and angles give {volume:.4g} Å³"
-        )
+        notes.append(f"the cell volume is said to be {said:g} Å³, but the cell has {volume:.4g} Å³")
 
 
 def _text(amounts: Mapping[str, float]) -> str:

@@ -132,7 +132,7 @@ def _same_atoms(first: Sequence[Spot], second: Sequence[Spot]) -> bool:
     for spot, coords in zip(first, here, strict=True):
         delta = there - coords
         near = np.flatnonzero((np.abs(delta - np.round(delta)) < _SAME).all(axis=1))
-        if not any(_kinds(second[k]) == _kinds(spot) for k in near):
+        if not any(_kinds(second[int(k)]) == _kinds(spot) for k in near):
             return False
     return True
 

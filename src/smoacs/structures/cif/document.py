@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from smoacs.errors import InputError
 
@@ -51,17 +51,16 @@ class Block:
         self._pairs: dict[str, str] = {}
         for item in block:
             if item.pair is not None:
-                tag, value = _tag(item.pair[0]), item.pair[1]
-                if self._pairs.setdefault(tag, value) != value:
-                    raise InputError(
-                        f"{item.pair[0]} has two values, {self._pairs[tag]} and {value}"
-                    )
+                name, value = cast("tuple[str, str]", item.pair)
+                known = self._pairs.setdefault(_tag(name), value)
+                if known != value:
+                    raise InputError(f"{name} has two values, {known} and {value}")
             elif item.loop is not None:
                 for place, name in enumerate(item.loop.tags):
                     self._columns[_tag(name)] = (item.loop, place)
 
     def column(self, tag: str) -> list[str | None] | None:
-        """Values of a tag, None where they are unknown (`?`) or do not apply (`.`); None if absent."""
+        """Values of a tag, None for unknown (`?`) and missing (`.`) ones; None if it is absent."""
         import gemmi  # noqa: PLC0415 - slow to import, and only CIF files need it
 
         if tag in self._columns:
@@ -111,7 +110,7 @@ def blocks_of(text: str) -> list[Block]:
     import gemmi  # noqa: PLC0415 - slow to import, and only CIF files need it
 
     if not re.search(r"(?im)^\s*data_", text):
-        text = f"data_structure\n{text}"
+        text = f"data_structure {text}"
     try:
         document = gemmi.cif.read_string(text, 0)
     except (RuntimeError, ValueError) as error:

@@ -127,25 +127,17 @@ def _merge(contents: Contents, lattice: Lattice) -> None:
             continue
         room = sum(site.half_units.max() for site in (*first.holds, *second.holds))
         apart = contents.spots[j].coords + shift - contents.spots[i].coords
-        delta = np.abs(apart).max()
-        one = delta <= 3 * room + _NOISE
-        if one and first.is_full and second.is_full:
-            a, b = first.holds[0], second.holds[0]
-            if a.element != b.element:
-                raise InputError(
-                    f"{a.label} and {b.label} are both on the spot {_text(first.coords)}"
-                )
-            if a is b:
-                raise InputError(_too_close(first, second, distance))
-            word = f"{b.label} is an image of {a.label}, listed twice, and counted once"
-            if word not in contents.notes:
-                contents.notes.append(word)
-            spots = [first if spot is second else spot for spot in spots]
+        one = np.abs(apart).max() <= 3 * room + _NOISE
+        full = first.is_full and second.is_full
+        if full and (not one or first.holds[0] is second.holds[0]):
+            raise InputError(_too_close(first, second, distance))
+        if full:
+            word = _listed_twice(first, second)
+            contents.notes += [] if word in contents.notes else [word]
         elif one:
             first.holds += second.holds
+        if one:
             spots = [first if spot is second else spot for spot in spots]
-        elif first.is_full and second.is_full:
-            raise InputError(_too_close(first, second, distance))
     unique = {id(spot): spot for spot in spots}
     contents.spots = list(unique.values())
     for spot in contents.spots:
@@ -163,6 +155,14 @@ def _close_pairs(
     )
     near = np.flatnonzero(distances < CLOSEST)
     return [(int(i[k]), int(j[k]), shifts[k], float(distances[k])) for k in near]
+
+
+def _listed_twice(first: Spot, second: Spot) -> str:
+    """What to say of two sites on one spot, if they hold the same element."""
+    a, b = first.holds[0], second.holds[0]
+    if a.element != b.element:
+        raise InputError(f"{a.label} and {b.label} are both on the spot {_text(first.coords)}")
+    return f"{b.label} is an image of {a.label}, listed twice, and counted once"
 
 
 def _check_full(spot: Spot) -> None:

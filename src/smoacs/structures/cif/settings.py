@@ -5,6 +5,7 @@ S. R. Hall, Acta Cryst. A37, 517 (1981), with the codes of their axes and origin
 """
 
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ _WORDS: Final = (
         "",
     ),
 )
-_MONOCLINIC: Final = range(3, 16)
+MONOCLINIC: Final = range(3, 16)
 _CUBIC: Final = frozenset({*range(200, 207), *range(221, 231)})
 """Groups whose symbol had a 3 where it has -3 since 1983."""
 
@@ -130,8 +131,8 @@ def _other_spellings(key: str) -> tuple[Setting, ...]:
     """Settings of symbols that only gemmi knows, such as those before 1983."""
     import gemmi  # noqa: PLC0415 - slow to import, and only CIF files need it
 
-    group = gemmi.find_spacegroup_by_name(key)
-    return () if group is None else tuple(_names().get(_key(group.hm), ()))
+    symbol = getattr(gemmi.find_spacegroup_by_name(key), "hm", "")  # it may be None
+    return tuple(_names().get(_key(symbol), ()))
 
 
 @cache
@@ -158,9 +159,13 @@ def _table() -> tuple[tuple[Setting, tuple[str, ...]], ...]:
     import gemmi  # noqa: PLC0415 - slow to import, and only CIF files need it
     import spglib  # noqa: PLC0415 - same
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib's, about its own next version
+        kinds = [spglib.get_spacegroup_type(number) for number in range(1, _N_SETTINGS + 1)]
     table = []
-    for hall_number in range(1, _N_SETTINGS + 1):
-        kind = spglib.get_spacegroup_type(hall_number)
+    for kind in kinds:
+        if kind is None:  # none of 1 to 530
+            continue
         symbol = kind.international.rpartition("=")[2]
         names = {symbol, kind.international_full}
         code = kind.choice.lower()
@@ -173,7 +178,7 @@ def _table() -> tuple[tuple[Setting, tuple[str, ...]], ...]:
             codes |= {code.rstrip("0123456789")}
         if kind.number in _CUBIC:
             names |= {symbol.replace("-3", "3"), kind.international_full.replace("-3", "3")}
-        if kind.number in _MONOCLINIC:  # short symbols leave the axes without symmetry out
+        if kind.number in MONOCLINIC:  # short symbols leave the axes without symmetry out
             names |= {" ".join(part for part in symbol.split() if part != "1")}
         setting = Setting(kind.number, kind.hall_symbol, frozenset(codes), symbol.strip())
         table.append((setting, names))

@@ -1,5 +1,6 @@
 """What a CIF says of its symmetry, and the operators that this may mean."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +17,7 @@ from smoacs.structures.cif.operators import (
     from_triplets,
     same_up_to_origin,
 )
-from smoacs.structures.cif.settings import Setting, settings_of_name, settings_of_number
+from smoacs.structures.cif.settings import MONOCLINIC, Setting, settings_of_name, settings_of_number
 
 _TRIPLETS: Final = (
     "_space_group_symop_operation_xyz",
@@ -144,9 +145,16 @@ def _named(block: Block, lattice: Lattice, notes: list[str], *, needed: bool) ->
 def _statement(words: str, settings: tuple[Setting, ...], lattice: Lattice) -> Statement:
     fitting = [s for s in settings if s.operators.misfit(lattice) <= MISFIT]
     origins = [s for s in fitting if {"1", "2"} & s.codes]
+    if not origins and len(fitting) > 1 and not _is_usual(fitting[0]):
+        origins = fitting  # symbols with the glide plane e may leave the origin open, too
     meanings = tuple(s.operators for s in origins or fitting[:1])
     choices = {code for s in settings for code in s.codes if code in {"1", "2"}}
     return Statement(words, meanings, settings[0].number, len(choices) == 1, settings)
+
+
+def _is_usual(setting: Setting) -> bool:
+    """Whether a setting is what its symbol means by convention: b unique, or the usual axes."""
+    return ("" in setting.codes and "e" not in setting.name) or setting.number in MONOCLINIC
 
 
 def _agree(first: Statement, second: Statement) -> bool:
@@ -170,5 +178,7 @@ def number_of(operators: Operators) -> int | None:
     """Number of the space group of operators; None if they are none."""
     import spglib  # noqa: PLC0415 - slow to import, and only CIF files need it
 
-    kind = spglib.get_spacegroup_type_from_symmetry(operators.rotations, operators.translations)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib's, about its own next version
+        kind = spglib.get_spacegroup_type_from_symmetry(operators.rotations, operators.translations)
     return None if kind is None else int(kind.number)

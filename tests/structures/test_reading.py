@@ -6,7 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from smoacs.errors import InputError
-from smoacs.runs import read_structures
+from smoacs.structures import read_structures
 
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 CUBIC = Structure(Lattice.cubic(3.905), ["Sr", "Ti", "O", "O", "O"], SITES)
@@ -55,9 +55,9 @@ def truncated(path):
 
 BAD = {
     "empty": ("a.cif", lambda path: path.write_text(" \n"), "the file is empty"),
-    "text": ("a.cif", lambda path: path.write_text("no crystal"), "cannot be read as a crystal"),
-    "truncated": ("a.cif", truncated, "cannot be read as a crystal"),
-    "binary": ("a.cif", lambda path: path.write_bytes(bytes(range(256))), "cannot be read as a"),
+    "text": ("a.cif", lambda path: path.write_text("no crystal"), "is not a valid CIF"),
+    "truncated": ("a.cif", truncated, r"is not a valid CIF \(line 11"),
+    "binary": ("a.cif", lambda path: path.write_bytes(bytes(range(256))), "is not a valid CIF"),
     "unknown format": ("a.txt", lambda path: path.write_text("x"), "cannot be read as a crystal"),
     "damaged extxyz": ("a.extxyz", lambda path: path.write_text("2\nx\nSr 0 0\n"), "cannot be"),
     "damaged POSCAR": ("POSCAR", lambda path: path.write_text("x\n1\n2\n"), "cannot be read as a"),
