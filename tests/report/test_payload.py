@@ -11,8 +11,9 @@ from ase.data import covalent_radii
 
 from smoacs.errors import InputError
 from smoacs.report import build_payload
-from smoacs.report.columns import describe, label, parse_column, unit
+from smoacs.report.columns import describe
 from smoacs.report.movement import MAX_POINTS, movement
+from smoacs.results import saved_columns
 
 
 @pytest.fixture(scope="module")
@@ -57,40 +58,14 @@ def test_columns_of_later_checks_are_shown_with_their_unit(payload):
     assert column(payload, "remark")["kind"] == "text"
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("formation_energy", "eV/atom"),
-        ("relaxed_formation_energy", "eV/atom"),
-        ("dft_band_gap_std", "eV"),
-        ("band_gap.std", "eV"),
-        ("density", "g/cm³"),
-        ("volume_per_atom", "Å³"),
-        ("tolerance_factor", ""),
-        ("alpha", "°"),
-        ("my_alpha", ""),
-        ("unknown", ""),
-    ],
-)
-def test_units(name, expected):
-    assert unit(name) == expected
-
-
-def test_sodium_nitride_is_no_missing_formula():
-    assert parse_column("formula", ["NaN", "TlN"]) == ("text", ["NaN", "TlN"])
-    assert parse_column("x", ["nan", "1.5", "inf", ""]) == ("number", [None, 1.5, None, None])
-    assert parse_column("x", ["1.5", "much"]) == ("text", ["1.5", "much"])
-
-
 def test_targeted_properties_come_first():
     kinds = dict.fromkeys(("density", "id", "band_gap", "bulk_modulus"), "number")
-    assert [c.key for c in describe(kinds, ["bulk_modulus"])] == [
+    assert [c.key for c in describe(kinds, saved_columns({}, kinds), ["bulk_modulus"])] == [
         "id",
         "bulk_modulus",
         "density",
         "band_gap",
     ]
-    assert label("band_gap_met") == "band gap"
 
 
 def test_targets_carry_bounds_words_and_units(payload):
@@ -205,5 +180,5 @@ def test_a_run_without_any_finite_candidate_has_a_report(broken_run):
 def test_the_table_says_whether_crystals_are_at_rest(payload):
     assert column(payload, "pressure")["shown"]
     kinds = {"in_domain": "flag", "domain_warning": "text", "survives_relaxation": "flag"}
-    shown = {c.key: c.shown for c in describe(kinds, [])}
+    shown = {c.key: c.shown for c in describe(kinds, saved_columns({}, kinds), [])}
     assert shown == {"in_domain": True, "domain_warning": False, "survives_relaxation": True}

@@ -73,7 +73,7 @@ def test_columns_join_and_nothing_else_changes(folder, potential):
     assert [b == a[: len(b)] for b, a in zip(before, after, strict=True)] == [True] * 6
     table = checked.run.table
     assert checked.ids == ("0001", "0002")
-    assert table["survives_relaxation"].tolist() == [True, True, "", "", ""]
+    assert table["survives_relaxation"].tolist() == [True, True, None, None, None]
     assert table["success_checked"].tolist() == [True, True, False, False, False]
     np.testing.assert_allclose(table["length_change"][:2], 0.01, atol=1e-6)
     np.testing.assert_allclose(table["relaxed_band_gap"][:2], 2.5)
@@ -105,7 +105,7 @@ def test_again_is_the_same_and_costs_nothing(folder, potential):
 def test_a_few_designs_then_all(folder, potential):
     first = check(folder, limit=1, predictor=Gap())
     assert first.ids == ("0001",)
-    assert first.run.table["success_checked"].tolist() == [True, "", False, False, False]
+    assert first.run.table["success_checked"].tolist() == [True, None, False, False, False]
     both = check(folder, predictor=Gap())
     assert potential.asked == 2
     assert both.run.table["success_checked"].tolist() == [True, True, False, False, False]
@@ -116,7 +116,7 @@ def test_another_potential_replaces_what_the_first_found(folder, potential, monk
     check(folder, predictor=Gap())
     monkeypatch.setattr(checks_module, "load_potential", lambda _: Swelling(0.1))
     checked = check(folder, limit=1, predictor=Gap())
-    assert checked.run.table["survives_relaxation"].tolist() == [False, "", "", "", ""]
+    assert checked.run.table["survives_relaxation"].tolist() == [False, None, None, None, None]
     assert checked.checks["relaxation"]["designs"] == 1
     assert checked.checks["relaxation"]["survival_rate"] == 0
     assert len(ase.io.read(folder / "relaxed.extxyz", index=":")) == 1
@@ -151,7 +151,13 @@ def test_a_reference(folder, potential, tmp_path):
     known = tmp_path / "known.json"
     known.write_text(json.dumps({"mp-1": perovskite().as_dict()}))
     checked = check(folder, reference=str(known), predictor=Gap())
-    assert checked.run.table["known_formula_in_reference"].tolist() == [True, True, "", "", ""]
+    assert checked.run.table["known_formula_in_reference"].tolist() == [
+        True,
+        True,
+        None,
+        None,
+        None,
+    ]
     assert checked.checks["novelty"]["known_formula_in_reference"] == 2
 
 
@@ -182,8 +188,9 @@ def test_first_principles(folder, potential, monkeypatch):
     checked = check(folder, potential="none", dft="vasp", workers=2, predictor=Gap())
     assert asked == [(1, "dft_vasp.jsonl", 2)], "designs of one formula once"
     assert "survives_relaxation" not in checked.run.table
-    assert checked.run.table["confirmed"].tolist() == [True, "", "", "", ""]
+    assert checked.run.table["confirmed"].tolist() == [True, None, None, None, None]
     assert checked.run.table["dft_status"].tolist() == ["ok", "", "", "", ""]
+    assert checked.run.columns["dft_band_gap"].scale == "PBE and PBE+U (vasp)"
     text = checks_text(checked.checks, folder)
     assert "dft (vasp), 1 design: 1 confirmed" in text
 

@@ -78,7 +78,8 @@ def test_a_row_gives_the_crystal_with_its_charges_back(run, structures):
 
 def test_metadata_names_units(run):
     descriptions = ase.db.connect(run / "designs.db").metadata["key_descriptions"]
-    assert descriptions["band_gap"] == ["band gap", "", "eV"]
+    assert descriptions["band_gap"] == ["band gap", "what the predictor says", "eV"]
+    assert descriptions["alpha"] == ["α", "lattice angle", "°"]
 
 
 @pytest.mark.parametrize(

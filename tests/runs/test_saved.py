@@ -1,12 +1,17 @@
 """A run directory read back is the run that was saved."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from smoacs.errors import InputError
+from smoacs.report import build_payload
 from smoacs.runs import read_run, save_run
 from smoacs.runs.tables import rank_table
+from smoacs.runs.views import design_view
 
 
 @pytest.fixture
@@ -34,6 +39,34 @@ def test_sodium_nitride_is_no_missing_value(folder):
     run = read_run(folder)
     assert run.table["formula"].tolist() == ["KMgF3", "KMgF3", "NaN", "NaN", "KMgF3"]
     assert run.table["space_group"].iloc[4] == ""
+
+
+def test_a_run_tells_what_its_numbers_are(result, table, tmp_path):
+    scale = "PBE (Materials Project)"
+    folder = save_run(
+        result,
+        table,
+        tmp_path / "run",
+        force=False,
+        units={"band_gap": "eV", "formation_energy": "eV/atom"},
+        scales={"band_gap": scale},
+    )
+    run = read_run(folder)
+    assert [entry["name"] for entry in run.summary["columns"]] == list(run.table)
+    assert run.summary["columns"][4] == {
+        "name": "band_gap",
+        "unit": "eV",
+        "type": "number",
+        "meaning": "what the predictor says",
+        "scale": scale,
+    }
+    assert run.columns["band_gap"].scale == scale
+    screen = Console(record=True, width=200, file=io.StringIO())
+    screen.print(design_view(run, 1))
+    assert scale in screen.export_text()
+    payload = build_payload(folder)
+    assert ["scale", f"band gap: {scale}"] in payload["settings"]
+    assert any(scale in column["meaning"] for column in payload["columns"])
 
 
 def test_choosing(folder):
@@ -65,7 +98,7 @@ def test_structures_of_another_run(folder):
 def test_a_table_that_was_cut_off(folder):
     path = folder / "results.csv"
     path.write_text(path.read_text()[:-400])
-    with pytest.raises(InputError, match=r"results\.csv: is damaged: unique is not True or False"):
+    with pytest.raises(InputError, match=r"results\.csv: is damaged: row \d has"):
         read_run(folder)
 
 

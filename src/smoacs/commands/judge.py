@@ -78,7 +78,7 @@ def judge(  # noqa: PLR0913  (an option each)
         from smoacs.judging import judge as judge_structures
         from smoacs.judging import known_formulas, standing
         from smoacs.predictors import load_predictor
-        from smoacs.runs import csv_text
+        from smoacs.results import csv_text
         from smoacs.targets import Target
 
     if out is not None:

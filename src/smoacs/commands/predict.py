@@ -34,7 +34,7 @@ def predict(
             reduced_formula,
         )
         from smoacs.predictors import load_predictor
-        from smoacs.runs import csv_text
+        from smoacs.results import csv_text
 
     if out is not None:
         check_file(out)

@@ -95,7 +95,8 @@ def _write(
     from pymatgen.io.cif import CifWriter
 
     from smoacs.judging import reduced_formula
-    from smoacs.runs import csv_text, run_directory
+    from smoacs.results import csv_text
+    from smoacs.runs import run_directory
 
     width = max(4, len(str(len(named))))
     rows, frames = [], []

@@ -11,7 +11,8 @@ from smoacs.export.gpaw import write_gpaw
 from smoacs.export.plain import write_cif, write_extxyz, write_poscar
 from smoacs.export.safe import without_formulas
 from smoacs.export.vasp import write_vasp
-from smoacs.runs import SavedRun, csv_text, read_run, run_directory
+from smoacs.results import csv_text
+from smoacs.runs import SavedRun, read_run, run_directory
 
 Writer = Callable[[Sequence[Design], Path], None]
 

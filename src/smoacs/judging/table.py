@@ -26,6 +26,7 @@ from smoacs.judging.properties import evaluate_domain, evaluate_structures
 from smoacs.judging.rest import at_rest, evaluate_rest
 from smoacs.judging.rules import RuleCheck
 from smoacs.predictors import ENERGY, Predictor
+from smoacs.results import LATTICE
 from smoacs.targets import Target, check_spreads, on_worse_side
 from smoacs.targets.front import front_ranks
 from smoacs.templates import Template
@@ -252,4 +253,4 @@ def _lattices(
     with np.errstate(all="ignore"):
         for row, structure in zip(rows, structures, strict=True):
             row[:] = structure.lattice.parameters
-    return {name: rows[:, i] for i, name in enumerate(("a", "b", "c", "alpha", "beta", "gamma"))}
+    return {name: rows[:, i] for i, name in enumerate(LATTICE)}

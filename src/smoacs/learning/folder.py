@@ -24,6 +24,7 @@ from smoacs.files import clear_leftovers, locked, new_file, write_file
 from smoacs.learning.labelled import joined
 from smoacs.learning.numbers import RoundNumbers
 from smoacs.request import DesignConfig
+from smoacs.results import read_table
 
 _SETTINGS: Final = "learn.json"
 _LOCK: Final = "lock"
@@ -110,12 +111,12 @@ class LearnFolder:
 
     def known_formulas(self, rounds: int) -> list[str]:
         """Formulas that the first rounds have labelled, failures included."""
-        tables = (read_table(self.round(k).designs) for k in range(rounds))
+        tables = (read_designs(self.round(k).designs) for k in range(rounds))
         return [formula for table in tables for formula in table["formula"]]
 
     def verdicts(self, rounds: int) -> list[tuple[str, bool]]:
         """Formula of each design that the first rounds have labelled, and if it is confirmed."""
-        return [v for k in range(rounds) for v in verdicts(read_table(self.round(k).designs))]
+        return [v for k in range(rounds) for v in verdicts(read_designs(self.round(k).designs))]
 
     def all_labelled(self, rounds: int) -> pd.DataFrame:
         """Labels of the first rounds."""
@@ -172,12 +173,9 @@ def _check_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -
         )
 
 
-def read_table(file: Path) -> pd.DataFrame:
-    """Read a table of designs; ids keep their zeros, and sodium nitride (NaN) is a formula."""
-    texts = dict.fromkeys(("id", "formula", "chosen_for", "dft_status", "dft_engine"), "object")
-    if not file.is_file():
-        return pd.DataFrame(columns=list(texts))
-    return pd.read_csv(file, dtype=texts, keep_default_na=False, na_values=[""])
+def read_designs(file: Path) -> pd.DataFrame:
+    """Read a table of designs; an empty one if there is no file yet."""
+    return read_table(file) if file.is_file() else pd.DataFrame(columns=["id", "formula"])
 
 
 def verdicts(designs: pd.DataFrame) -> list[tuple[str, bool]]:

@@ -16,7 +16,7 @@ from smoacs.learning.choose import choose
 from smoacs.learning.folder import (
     LearnFolder,
     RoundFolder,
-    read_table,
+    read_designs,
     verdicts,
     write_parquet,
     write_table,
@@ -142,8 +142,8 @@ class Rounds:
     ) -> pd.DataFrame:
         """Label the chosen designs, and write them down beside what was predicted."""
         if here.labels.is_file():
-            return read_table(here.designs)
-        chosen = read_table(here.chosen)
+            return read_designs(here.designs)
+        chosen = read_designs(here.chosen)
         structures = [run.structures[name] for name in chosen["id"]]
         labels = Labelling(
             oracle=self.oracle,
@@ -159,7 +159,7 @@ class Rounds:
         done = structures[: len(labels)]
         write_table(here.designs, designs)
         write_parquet(here.labels, labelled_table(names, done, labels, self.settings.dft_settings))
-        return read_table(here.designs)
+        return read_designs(here.designs)
 
     def _tune(self, run: SavedRun, here: RoundFolder, number: int, taken: Sequence[str]) -> None:
         """Make the round's weights, if there is anything new to learn from."""

@@ -4,6 +4,7 @@ from smoacs.predictors.base import (
     CombinedPredictor,
     Predictor,
     for_properties,
+    property_scales,
 )
 from smoacs.predictors.builtin import BUILTIN, NetworkPredictor, builtin_names
 from smoacs.predictors.descriptors import Density, ToleranceFactor
@@ -28,5 +29,6 @@ __all__ = [
     "installed_predictors",
     "load_predictor",
     "physical",
+    "property_scales",
     "resolve_device",
 ]

@@ -62,6 +62,14 @@ class CombinedPredictor:
                     raise InputError(msg)
         self.cutoff = max(part.cutoff for part in self.parts)
         self.elements = frozenset.intersection(*(part.elements for part in self.parts))
+        self.scales = {
+            name: scale
+            for name in self.properties
+            if (scale := property_scales(self._part_of(name)).get(name))
+        }
+
+    def _part_of(self, name: str) -> Predictor:
+        return next(part for part in self.parts if name in part.properties)
 
     def __call__(self, crystals: Crystals, neighbors: NeighborList) -> dict[str, Tensor]:
         """Return all properties, each [B]."""
@@ -69,6 +77,14 @@ class CombinedPredictor:
         for part in reversed(self.parts):
             out.update(part(crystals, neighbors))
         return {name: out[name] for name in self.properties}
+
+
+def property_scales(predictor: Predictor) -> dict[str, str]:
+    """What the values of its properties are, such as the functional of a band gap.
+
+    Empty for predictors that do not tell: they tell by an attribute `scales`, words by property.
+    """
+    return dict(getattr(predictor, "scales", {}))
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -21,6 +22,19 @@ BUILTIN = "mp2018"
 """Name of the weights in the package that are used unless others are asked for."""
 
 
+_MATERIALS_PROJECT = "PBE and PBE+U (Materials Project, June 2018)"
+_SCALES = {
+    "mp2018": {
+        "formation_energy": _MATERIALS_PROJECT,
+        "energy_above_hull": _MATERIALS_PROJECT,
+        "bulk_modulus": "PBE, Voigt-Reuss-Hill mean (Materials Project)",
+        "shear_modulus": "PBE, Voigt-Reuss-Hill mean (Materials Project)",
+        "critical_temperature": "McMillan-Allen-Dynes (JARVIS-SuperconDB)",
+    }
+}
+"""What the values of weights in the package are where their own header does not tell."""
+
+
 class NetworkPredictor:
     """Mean of an ensemble of networks, and its spread as `name.std`.
 
@@ -35,6 +49,7 @@ class NetworkPredictor:
         self.cutoff = header.settings.cutoff
         self.elements = frozenset(header.elements)
         self.properties: Mapping[str, str] = dict(header.properties)
+        self.scales: Mapping[str, str] = header.scales
         if header.settings.members > 1 or network.spread is not None:
             spreads = {name + SPREAD_SUFFIX: unit for name, unit in header.properties.items()}
             self.properties = {**header.properties, **spreads}
@@ -102,7 +117,9 @@ def load_network(name_or_path: str) -> NetworkPredictor:
     if name_or_path in builtin_names():
         resource = files("smoacs.predictors") / "weights" / f"{name_or_path}.safetensors"
         with as_file(resource) as path:
-            return NetworkPredictor(*read_weights(path))
+            network, header, formulas = read_weights(path)
+        scales = {**_SCALES.get(name_or_path, {}), **header.scales}
+        return NetworkPredictor(network, replace(header, scales=scales), formulas)
     if not Path(name_or_path).is_file():
         msg = (
             f"there is no predictor {name_or_path!r}: name a weights file, or one of "

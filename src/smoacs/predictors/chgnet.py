@@ -46,6 +46,10 @@ class ChgnetPredictor:
     density that CHGNet can be asked about, and repel.
     """
 
+    scales: Mapping[str, str] = dict.fromkeys(
+        ("energy", "formation_energy"),
+        "PBE and PBE+U, corrected as in the Materials Project of 2020 (CHGNet 0.3.0)",
+    )
     properties: Mapping[str, str] = {
         name: PROPERTIES[name].unit for name in ("energy", "formation_energy")
     }

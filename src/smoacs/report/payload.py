@@ -1,6 +1,5 @@
 """Everything that a report shows, read from a run directory into plain data."""
 
-import csv
 import dataclasses
 import json
 import math
@@ -13,9 +12,10 @@ import pandas as pd
 
 from smoacs.errors import InputError
 from smoacs.report.asked import settings_asked
-from smoacs.report.columns import Cell, Column, Kind, describe, label, parse_column, unit
+from smoacs.report.columns import Cell, PageColumn, cells, describe
 from smoacs.report.crystals import pack, read_frames
 from smoacs.report.movement import movement
+from smoacs.results import Column, Kind, column, kind_of, read_table, saved_columns
 from smoacs.targets import Target
 
 _NEEDED = ("results.csv", "summary.json", "structures.extxyz", "history.parquet")
@@ -43,9 +43,10 @@ def build_payload(folder: Path) -> dict[str, object]:
                 f"{folder} is no run directory: {name} is missing; name a folder that "
                 "`smoacs design --out` made"
             )
+    table = read_table(folder / "results.csv", _COLUMNS)
+    values = {str(name): cells(table[name]) for name in table}
+    kinds = {str(name): kind_of(table[name]) for name in table}
     try:
-        name = "results.csv"
-        kinds, values = _read_table(folder / name)
         name = "history.parquet"
         history = movement(pd.read_parquet(folder / name))
         name = "structures.extxyz"
@@ -65,37 +66,26 @@ def build_payload(folder: Path) -> dict[str, object]:
         raise InputError(f"{folder / name}: is damaged, or of another run ({reason})") from error
 
 
-def _read_table(path: Path) -> tuple[dict[str, Kind], dict[str, list[Cell]]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        names, *lines = csv.reader(file)
-    kinds: dict[str, Kind] = {}
-    values: dict[str, list[Cell]] = {}
-    for name, texts in zip(names, zip(*lines, strict=True) if lines else [()] * len(names)):  # noqa: B905
-        kinds[name], values[name] = parse_column(name, texts)
-    for name in _COLUMNS:
-        if name not in values:
-            message = f"it has no column {name!r}"
-            raise ValueError(message)
-    return kinds, values
-
-
 def _payload(
     summary: Mapping[str, Any],
     kinds: Mapping[str, Kind],
     values: Mapping[str, list[Cell]],
     targets: Sequence[Target],
 ) -> dict[str, object]:
-    columns = describe(kinds, list(dict.fromkeys(target.property for target in targets)))
-    keys = [column.key for column in columns]
-    keys += [column.std for column in columns if column.std]
+    targeted = list(dict.fromkeys(target.property for target in targets))
+    known = saved_columns(summary, [*kinds, *targeted])
+    columns = describe(kinds, known, targeted)
+    keys = [item.key for item in columns]
+    keys += [item.std for item in columns if item.std]
     required = [f"{n}_met" if f"{n}_met" in kinds else n for n in summary["met_rates"]]
     required = [name for name in required if name in kinds]
+    wishes = "; ".join(_words(target, known) for target in targets)
     return {
-        "title": f"{summary['config']['template']}: {'; '.join(map(_words, targets))}",
+        "title": f"{summary['config']['template']}: {wishes}",
         "facts": _facts(summary, values),
-        "targets": [_target(target) for target in targets],
-        "settings": _settings(summary),
-        "columns": [dataclasses.asdict(column) for column in columns],
+        "targets": [_target(target, known) for target in targets],
+        "settings": _settings(summary, [known[name] for name in targeted]),
+        "columns": [dataclasses.asdict(item) for item in columns],
         "keys": keys,
         "rows": [list(row) for row in zip(*(values[key] for key in keys), strict=True)],
         "criteria": _criteria(required, values),
@@ -103,12 +93,12 @@ def _payload(
     }
 
 
-def _words(target: Target) -> str:
+def _words(target: Target, known: Mapping[str, Column]) -> str:
     """Write a target in words, with the unit: "2.3 ≤ band gap ≤ 2.7 eV"."""
-    name = target.property
-    text = str(target).replace(name, label(name)).replace("<=", "≤").replace(">=", "≥")
+    wanted = known[target.property]
+    text = str(target).replace(wanted.name, wanted.label).replace("<=", "≤").replace(">=", "≥")
     text = text.replace("-", "−")
-    return f"{text} {unit(name)}".rstrip() if not target.direction else text
+    return f"{text} {wanted.unit}".rstrip() if not target.direction else text
 
 
 def _bounds(target: Target) -> str:
@@ -123,12 +113,13 @@ def _bounds(target: Target) -> str:
     return f"{low} to {high}"
 
 
-def _target(target: Target) -> dict[str, object]:
+def _target(target: Target, known: Mapping[str, Column]) -> dict[str, object]:
+    wanted = known[target.property]
     return {
         "property": target.property,
-        "label": label(target.property),
-        "unit": unit(target.property),
-        "text": _words(target),
+        "label": wanted.label,
+        "unit": wanted.unit,
+        "text": _words(target, known),
         "short": _bounds(target),
         "low": target.low if math.isfinite(target.low) else None,
         "high": target.high if math.isfinite(target.high) else None,
@@ -159,7 +150,7 @@ def _facts(summary: Mapping[str, Any], values: Mapping[str, list[Cell]]) -> list
     ]
 
 
-def _settings(summary: Mapping[str, Any]) -> list[list[str]]:
+def _settings(summary: Mapping[str, Any], targeted: Sequence[Column]) -> list[list[str]]:
     """What was asked apart from the targets, as pairs of words."""
     config, versions = summary["config"], summary["versions"]
     times = summary["timings"].items()
@@ -169,6 +160,7 @@ def _settings(summary: Mapping[str, Any]) -> list[list[str]]:
         ("cell", f"{repeat}×{repeat}×{repeat} cells of the template" if repeat > 1 else "one cell"),
         ("predictor", "" if config["predictor"] else "default"),
         *settings_asked(config),
+        ("scale", "; ".join(f"{c.label}: {c.scale}" for c in targeted if c.scale)),
         ("candidates", str(summary["n"])),
         ("steps", str(summary["steps"])),
         ("seed", str(summary["seed"])),
@@ -189,7 +181,7 @@ def _criteria(required: Sequence[str], values: Mapping[str, list[Cell]]) -> list
     return [
         {
             "key": name,
-            "label": label(name),
+            "label": column(name).label,
             "passed": int(row.sum()),
             "known": len(row),
             "only": int(((~row) & (misses == 1)).sum()),
@@ -199,22 +191,20 @@ def _criteria(required: Sequence[str], values: Mapping[str, list[Cell]]) -> list
 
 
 def _further(
-    columns: Sequence[Column], required: Sequence[str], values: Mapping[str, list[Cell]]
+    columns: Sequence[PageColumn], required: Sequence[str], values: Mapping[str, list[Cell]]
 ) -> list[dict[str, object]]:
     """Verdicts that are no part of success, counted among the successes that have one."""
     rows: list[dict[str, object]] = []
-    for column in columns:
-        if column.kind != "flag" or column.key in {"success", *required}:
+    for item in columns:
+        if item.kind != "flag" or item.key in {"success", *required}:
             continue
         known = [
             value
-            for value, success in zip(values[column.key], values["success"], strict=True)
+            for value, success in zip(values[item.key], values["success"], strict=True)
             if success and value is not None
         ]
         passed = sum(value is True for value in known)
-        rows.append(
-            {"key": column.key, "label": column.label, "passed": passed, "known": len(known)}
-        )
+        rows.append({"key": item.key, "label": item.label, "passed": passed, "known": len(known)})
     return rows
 
 

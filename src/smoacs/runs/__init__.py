@@ -13,7 +13,7 @@ from smoacs.runs.listing import predictor_rows
 from smoacs.runs.page import write_report
 from smoacs.runs.save import save_run
 from smoacs.runs.saved import SavedRun, read_run, read_summary
-from smoacs.runs.tables import csv_text, summary_text
+from smoacs.runs.tables import summary_text
 
 __all__ = [
     "CheckProgress",
@@ -25,7 +25,6 @@ __all__ = [
     "check_database",
     "check_run_directory",
     "checks_text",
-    "csv_text",
     "design",
     "execute",
     "predictor_rows",

@@ -1,7 +1,8 @@
 """The table of a run that gains the columns of its checks, and its files written anew."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,20 @@ from pymatgen.core import Structure
 from smoacs.errors import InputError
 from smoacs.files import write_file
 from smoacs.judging import symbol
+from smoacs.results import (
+    Column,
+    cell_text,
+    column,
+    counted,
+    csv_text,
+    read_cells,
+    saved_columns,
+    summary_columns,
+)
 from smoacs.runs.database import DATABASE_FILE, check_designs_db, refresh_designs_db
 from smoacs.runs.page import write_report
 from smoacs.runs.saved import SavedRun, read_run
-from smoacs.runs.tables import FLOAT_FORMAT, json_text
+from smoacs.runs.tables import json_text
 
 RELAXED_FILE = "relaxed.extxyz"
 """The relaxed crystals, by id."""
@@ -25,33 +36,8 @@ RELAXED_FILE = "relaxed.extxyz"
 SUCCESS_CHECKED = "success_checked"
 """Column: whether a candidate succeeds and survives relaxation; empty where that is not known."""
 
-_SHARES = {
-    "relaxation": ("survives_relaxation", "relaxed_converged"),
-    "chemistry": ("smact_valid", "bvs_agrees"),
-    "novelty": ("known_formula_in_reference", "known_structure"),
-    "phonons": ("dynamically_stable",),
-    "dft": ("confirmed",),
-}
-"""Verdicts of each check that the summary counts."""
-
-_WORDS = {
-    "survives_relaxation": "survive",
-    "relaxed_converged": "come to rest",
-    "smact_valid": "valid by SMACT",
-    "bvs_agrees": "with charges that bond valences confirm",
-    "known_formula_in_reference": "with a known formula",
-    "known_structure": "with a known structure",
-    "dynamically_stable": "dynamically stable",
-}
-
-_FIRST = {
-    "relaxation": "survives_relaxation",
-    "chemistry": "smact_valid",
-    "novelty": "known_formula_in_reference",
-    "phonons": "phonon_failure",
-    "dft": "dft_status",
-}
-"""A column of each check that is filled, or not, for the designs that went through it."""
+_FAILURES = {"refused": "refused", "failed": "failed"}
+"""Designs that a check could say nothing about; told where there are any."""
 
 
 class CheckedTable:
@@ -69,7 +55,7 @@ class CheckedTable:
         """
         self._path = run.path
         file = run.path / "results.csv"
-        self._cells = pd.read_csv(file, dtype=str, keep_default_na=False)
+        self._cells = read_cells(file)
         self._cells.index = pd.Index(self._cells["id"])
         self._summary = run.summary
         self.checks: dict[str, Any] = dict(run.summary.get("checks", {}))
@@ -111,7 +97,7 @@ class CheckedTable:
             "settings": plain,
             "columns": list(columns.columns),
             "seconds": round(seconds, 3),
-            **self._counts(check),
+            **self._counts(check, columns.columns.tolist()),
         }
 
     def keep_relaxed(self, structures: Mapping[str, Structure]) -> None:
@@ -133,13 +119,28 @@ class CheckedTable:
             ResourceError: The disk is full.
         """
         self._save_relaxed()
-        text = self._cells.to_csv(index=False, lineterminator="\n")
-        write_file(self._path / "results.csv", str(text))
-        summary = {**self._summary, "checks": self.checks}
+        write_file(self._path / "results.csv", csv_text(self._cells))
+        columns = saved_columns(self._summary, self._cells.columns) | self._calculated()
+        summary = {
+            **self._summary,
+            "columns": summary_columns(columns.values()),
+            "checks": self.checks,
+        }
         write_file(self._path / "summary.json", json_text(summary))
         if (self._path / DATABASE_FILE).is_file():
             refresh_designs_db(self._path, read_run(self._path).table)
         write_report(self._path)
+
+    def _calculated(self) -> dict[str, Column]:
+        """Columns of calculated gaps, with the functional that they were calculated with."""
+        if "dft" not in self.checks:
+            return {}
+        asked = self.checks["dft"]["settings"]
+        physics = asked["settings"]
+        plus = " and PBE+U" if physics["hubbard_u"] == "materials-project" else ""
+        scale = f"{physics['functional']}{plus} ({asked['engine']})"
+        gaps = ("dft_band_gap", "dft_band_gap_direct")
+        return {name: replace(column(name), scale=scale) for name in gaps}
 
     def _save_relaxed(self) -> None:
         if self._relaxed:
@@ -156,11 +157,12 @@ class CheckedTable:
         success = self._cells["success"] == "True"
         self._cells[SUCCESS_CHECKED] = survives.where(success, "False")
 
-    def _counts(self, check: str) -> dict[str, object]:
+    def _counts(self, check: str, columns: Iterable[str]) -> dict[str, object]:
         """How many designs went through a check, and how many have each of its verdicts."""
-        filled = self._went_through(check)
+        names = [name for name in columns if name in self._cells]
+        filled = (self._cells[names] != "").any(axis=1)
         counts: dict[str, object] = {"designs": int(filled.sum())}
-        for name in _SHARES[check]:
+        for name in counted(check):
             if name in self._cells:
                 counts[name] = int((self._cells[name] == "True").sum())
         if check == "dft":
@@ -171,12 +173,6 @@ class CheckedTable:
             survivors = int((self._cells[SUCCESS_CHECKED] == "True").sum())
             counts["survival_rate"] = survivors / checked if checked else 0.0
         return counts
-
-    def _went_through(self, check: str) -> "pd.Series[bool]":
-        column = self._cells[_FIRST[check]]
-        if check == "phonons":
-            return (column != "") | (self._cells["lowest_frequency"] != "")
-        return column != ""
 
 
 def checks_text(checks: Mapping[str, Any], path: Path) -> str:
@@ -189,9 +185,9 @@ def checks_lines(checks: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, found in checks.items():
         verdicts = ", ".join(
-            f"{found[verdict]} {_WORDS.get(verdict, verdict)}"
-            for verdict in (*_SHARES[name], "refused", "failed")
-            if verdict in found and (found[verdict] or verdict not in {"refused", "failed"})
+            f"{found[verdict]} {words}"
+            for verdict, words in (counted(name) | _FAILURES).items()
+            if verdict in found and (found[verdict] or verdict not in _FAILURES)
         )
         by = found["settings"].get("potential") or found["settings"].get("engine") or ""
         label = f"{name} ({by})" if by else name
@@ -202,15 +198,6 @@ def checks_lines(checks: Mapping[str, Any]) -> list[str]:
         if name == "dft" and not found["settings"]["confirms"]:
             lines.append("  the run has no window or bound of band_gap, so nothing to confirm")
     return lines
-
-
-def cell_text(value: object) -> str:
-    """A value as results.csv has it: fixed digits, empty where missing."""
-    if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
-        return ""
-    if isinstance(value, float | np.floating):
-        return FLOAT_FORMAT % value
-    return str(value)
 
 
 def _read_relaxed(file: Path) -> dict[str, ase.Atoms]:

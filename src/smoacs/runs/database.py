@@ -27,9 +27,9 @@ from pymatgen.core import Structure
 from smoacs.errors import InputError, MissingExtraError
 from smoacs.files import check_file
 from smoacs.judging import charges, symbol
-from smoacs.predictors.properties import PROPERTIES
 from smoacs.request import DesignConfig
 from smoacs.request.database_address import is_url, without_password
+from smoacs.results import column
 
 DATABASE_FILE = "designs.db"
 
@@ -258,13 +258,10 @@ def _atoms(structure: Structure, row: Mapping[str, object]) -> ase.Atoms:
     )
 
 
-def _metadata(columns: Iterable[str]) -> dict[str, object]:
+def _metadata(names: Iterable[str]) -> dict[str, object]:
     """Words and units for ASE's own views of the database."""
-    described = {
-        key_name(name): [PROPERTIES[name].label, "", PROPERTIES[name].unit.removesuffix("1")]
-        for name in columns
-        if name in PROPERTIES
-    }
+    known = {key_name(name): column(name) for name in names}
+    described = {key: [c.label, c.meaning, c.unit] for key, c in known.items()}
     return {"title": "smoacs designs", "key_descriptions": described}
 
 

@@ -15,7 +15,7 @@ from smoacs.errors import InputError, ResourceError, is_out_of_memory
 from smoacs.files import is_disk_full
 from smoacs.interrupt import soft_interrupt
 from smoacs.judging import RuleCheck, Rules, domain_note, judge, known_formulas
-from smoacs.predictors import Predictor, load_predictor
+from smoacs.predictors import Predictor, load_predictor, property_scales
 from smoacs.request import DesignConfig
 from smoacs.runs.checkpoint import Checkpoints, Unfinished, begin_run, reopen_run
 from smoacs.runs.database import add_to_database, check_database
@@ -40,10 +40,14 @@ class DesignRun:
     Attributes:
         result: What the optimiser found, candidate by candidate.
         table: A row of verdicts for each candidate, in the same order; the columns of results.csv.
+        units: Of the predictor's properties.
+        scales: What their values are, such as the functional of a band gap, where it tells.
     """
 
     result: DesignResult
     table: pd.DataFrame
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    scales: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def structures(self) -> list[Structure]:
@@ -57,7 +61,9 @@ class DesignRun:
 
     def save(self, out: str | Path, *, force: bool = False) -> Path:
         """Write a run directory; see `save_run`."""
-        return save_run(self.result, self.table, out, force=force)
+        return save_run(
+            self.result, self.table, out, force=force, units=self.units, scales=self.scales
+        )
 
 
 def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
@@ -243,7 +249,12 @@ def run_design(
     judging = time.perf_counter() - before
     total = loading + result.timings["total"] + judging
     timings = result.timings | {"judge": judging, "total": total}
-    return DesignRun(dataclasses.replace(result, timings=timings), table)
+    return DesignRun(
+        dataclasses.replace(result, timings=timings),
+        table,
+        units=dict(predictor.properties),
+        scales=property_scales(predictor),
+    )
 
 
 def _rule_checks(config: DesignConfig, result: DesignResult) -> RuleCheck | list[RuleCheck]:

@@ -2,7 +2,7 @@
 
 import smoacs.predictors
 from smoacs.errors import InputError
-from smoacs.predictors import Predictor
+from smoacs.predictors import Predictor, property_scales
 
 
 def predictor_rows() -> list[tuple[str, ...]]:
@@ -28,7 +28,7 @@ def _part_rows(name: str, part: Predictor) -> list[tuple[str, ...]]:
     The scale says what the values are, such as "PBE (Materials Project; GPAW)" for a band gap.
     """
     metrics = part.header.metrics if hasattr(part, "header") else {}
-    scales = part.header.scales if hasattr(part, "header") else {}
+    scales = property_scales(part)
     errors = {prop: f"{metric['mae']:.3g}" for prop, metric in metrics.items() if "mae" in metric}
     size = (f"{part.cutoff:g}", str(len(part.elements)))
     return [

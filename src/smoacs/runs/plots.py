@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from smoacs.predictors.properties import PROPERTIES
+from smoacs.results import column
 from smoacs.targets import Target
 
 if TYPE_CHECKING:
@@ -132,10 +132,8 @@ def _draw(panel: "Axes", history: pd.DataFrame, targets: Sequence[Target], name:
 
 
 def _name_and_unit(name: str) -> str:
-    info = PROPERTIES.get(name)
-    label = info.label if info else name.replace("_", " ")
-    unit = info.unit.replace("^3", "³") if info and info.unit != "1" else ""
-    return f"{label} ({unit})" if unit else label
+    known = column(name)
+    return f"{known.label} ({known.unit})" if known.unit else known.label
 
 
 def _limits(bands: pd.DataFrame, targets: Sequence[Target]) -> tuple[float, float]:

@@ -1,21 +1,31 @@
 """Everything that a run leaves behind, in one call."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from smoacs.files import user_path
+from smoacs.results import csv_text, described
 from smoacs.runs.database import run_key, write_designs_db
 from smoacs.runs.directory import run_directory
 from smoacs.runs.marker import mark_run
 from smoacs.runs.page import write_first_report
 from smoacs.runs.plots import plot_decorations, plot_history
 from smoacs.runs.structures import write_structures
-from smoacs.runs.tables import csv_text, json_text, rank_table, summarise
+from smoacs.runs.tables import json_text, rank_table, summarise
 from smoacs.search import DesignResult
 
 
-def save_run(result: DesignResult, table: pd.DataFrame, out: str | Path, *, force: bool) -> Path:
+def save_run(
+    result: DesignResult,
+    table: pd.DataFrame,
+    out: str | Path,
+    *,
+    force: bool,
+    units: Mapping[str, str] | None = None,
+    scales: Mapping[str, str] | None = None,
+) -> Path:
     """Write a run directory: results, summary, structures, history and config.
 
     Args:
@@ -23,6 +33,8 @@ def save_run(result: DesignResult, table: pd.DataFrame, out: str | Path, *, forc
         table: The judge's verdicts on `result.structures`, in the same order.
         out: The folder; it appears complete or not at all.
         force: Whether an existing run is replaced.
+        units: Of the predictor's properties.
+        scales: What their values are; see `smoacs.predictors.property_scales`.
 
     Returns:
         The absolute path of the folder.
@@ -34,11 +46,12 @@ def save_run(result: DesignResult, table: pd.DataFrame, out: str | Path, *, forc
     targets = result.config.parsed_targets()
     conservative = result.config.conservative
     ranked = rank_table(table.reset_index(drop=True), targets, conservative=conservative)
+    columns = described(ranked.columns, units or {}, scales or {})
     with run_directory(out, force=force) as folder:
         (folder / "config.toml").write_text(result.config.to_toml(), encoding="utf-8")
         results = csv_text(ranked)
         (folder / "results.csv").write_text(results, encoding="utf-8")
-        summary = json_text(summarise(ranked, result))
+        summary = json_text(summarise(ranked, result, columns))
         (folder / "summary.json").write_text(summary, encoding="utf-8")
         write_structures(folder, ranked, result.structures)
         write_designs_db(

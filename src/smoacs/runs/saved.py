@@ -12,12 +12,19 @@ from pymatgen.core import Structure
 
 from smoacs.errors import InputError
 from smoacs.request import DesignConfig
+from smoacs.results import Column, read_table, saved_columns
 from smoacs.structures import read_structures
 from smoacs.targets import Target
 
-_TEXT = ("id", "formula", "space_group", "oxidation_states", "structure_file")
-_REASONS = ("domain_warning", "rule_broken")
-"""Text where there is something to say; a table may lack them."""
+_NEEDED = (
+    "id",
+    "formula",
+    "space_group",
+    "oxidation_states",
+    "structure_file",
+    "success",
+    "unique",
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class SavedRun:
     Attributes:
         path: The run directory.
         config: Its settings.
-        table: results.csv, best first; texts that are empty are "", numbers NaN.
+        table: results.csv, best first, as `smoacs.results.read_table` reads it.
         summary: summary.json.
     """
 
@@ -57,6 +64,11 @@ class SavedRun:
                 f"{file} does not hold the crystals of results.csv; write the run again"
             )
         return dict(zip(ids, structures, strict=True))
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """What each column of the table is."""
+        return saved_columns(self.summary, self.table.columns)
 
     def row(self, number: int | str) -> "pd.Series[Any]":
         """The row of a candidate.
@@ -116,29 +128,10 @@ def read_run(path: str | Path) -> SavedRun:
             "name the folder that was given to `smoacs design --out`"
         )
     config = DesignConfig.from_toml(path / "config.toml")
-    return SavedRun(path, config, _read_table(path / "results.csv"), read_summary(path))
-
-
-def _read_table(file: Path) -> pd.DataFrame:
-    try:
-        # Sodium nitride is written NaN: only what is empty is missing.
-        table = pd.read_csv(
-            file,
-            dtype=dict.fromkeys((*_TEXT, *_REASONS), "object"),
-            keep_default_na=False,
-            na_values=[""],
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as a table ({error})") from error
-    missing = [name for name in (*_TEXT, "success", "unique") if name not in table.columns]
-    if missing or table.empty:
-        problem = f"has no column {missing[0]!r}" if missing else "has no row"
-        raise InputError(f"{file}: {problem}; results.csv of `smoacs design` is needed")
-    for name in ("success", "unique"):
-        if table[name].dtype != bool:
-            raise InputError(f"{file}: is damaged: {name} is not True or False in every row")
-    texts = table.select_dtypes(include=["object", "string"]).columns
-    return table.astype(dict.fromkeys(texts, "object")).fillna(dict.fromkeys(texts, ""))
+    table = read_table(path / "results.csv", _NEEDED)
+    if table.empty:
+        raise InputError(f"{path / 'results.csv'}: is damaged: it has no row")
+    return SavedRun(path, config, table, read_summary(path))
 
 
 def read_summary(path: Path) -> dict[str, Any]:

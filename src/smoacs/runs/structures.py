@@ -10,9 +10,10 @@ from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
 
 from smoacs.judging import charges, symbol
+from smoacs.results import LATTICE
 from smoacs.structures import OXIDATION_STATES
 
-_IN_THE_GEOMETRY = {"n_atoms", "a", "b", "c", "alpha", "beta", "gamma", "oxidation_states"}
+_IN_THE_GEOMETRY = {"n_atoms", *LATTICE, "oxidation_states"}
 
 
 def write_structures(folder: Path, ranked: pd.DataFrame, structures: list[Structure]) -> None:

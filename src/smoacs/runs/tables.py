@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,9 @@ import torch
 
 from smoacs.judging import first_successes
 from smoacs.predictors import SPREAD_SUFFIX
+from smoacs.results import Column, criteria, summary_columns
 from smoacs.search import DesignResult
 from smoacs.targets import Target, on_worse_side
-
-FLOAT_FORMAT = "%.6f"
-"""Digits of every number in results.csv: enough to use, and the same for the same seed."""
-
-_STRUCTURAL_CRITERIA = ("neutral", "template_kept", "at_rest", "rules")
 
 
 def rank_table(
@@ -75,18 +71,16 @@ def rank_table(
     return ranked
 
 
-def criteria(table: pd.DataFrame) -> list[str]:
-    """Names of the columns that a success must have True."""
-    return [name for name in table.columns if name.endswith("_met") or name in _STRUCTURAL_CRITERIA]
+def summarise(
+    ranked: pd.DataFrame, result: DesignResult, columns: Iterable[Column] = ()
+) -> dict[str, object]:
+    """Rates of each criterion over all candidates, what was run, and where the time went.
 
-
-def csv_text(table: pd.DataFrame) -> str:
-    """Write a table as CSV with a fixed format of its numbers."""
-    return str(table.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
-
-
-def summarise(ranked: pd.DataFrame, result: DesignResult) -> dict[str, object]:
-    """Rates of each criterion over all candidates, what was run, and where the time went."""
+    Args:
+        ranked: See `rank_table`.
+        result: What the design gave.
+        columns: What the columns of the table are.
+    """
     n = len(ranked)
     return {
         "n": n,
@@ -104,6 +98,7 @@ def summarise(ranked: pd.DataFrame, result: DesignResult) -> dict[str, object]:
         "seconds": round(result.timings.get("total", sum(result.timings.values())), 3),
         "timings": {stage: round(seconds, 3) for stage, seconds in result.timings.items()},
         "seed": result.config.seed,
+        "columns": summary_columns(columns),
         "config": result.config.model_dump(mode="json"),
         "versions": versions(),
     }

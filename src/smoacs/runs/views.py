@@ -14,25 +14,13 @@ from smoacs.errors import InputError
 from smoacs.judging import charges, symbol
 from smoacs.predictors.properties import PROPERTIES, SPREAD_SUFFIX
 from smoacs.report.asked import settings_asked
+from smoacs.results import LATTICE, TRUTH, criteria
 from smoacs.runs.checked import checks_lines
 from smoacs.runs.saved import SavedRun
-from smoacs.runs.tables import criteria
 
-_LATTICE = ("a", "b", "c", "alpha", "beta", "gamma")
 _SHOWN_ELSEWHERE = {
     *("id", "success", "formula", "n_atoms", "space_group", "oxidation_states", "structure_file"),
-    *_LATTICE,
-}
-_TRUTH = ("dft_band_gap", "dft_pressure", "confirmed")
-_UNITS = {
-    "pressure": "GPa",
-    "max_force": "eV/Å",
-    "min_distance": "Å",
-    "dft_band_gap": "eV",
-    "dft_band_gap_direct": "eV",
-    "dft_pressure": "GPa",
-    "dft_max_force": "eV/Å",
-    "dft_energy": "eV/atom",
+    *LATTICE,
 }
 _MARKS = {True: "yes", False: "no"}
 
@@ -145,7 +133,7 @@ def _checks(run: SavedRun) -> list[RenderableType]:
 
 def _candidates(run: SavedRun, rows: pd.DataFrame, sort: str | None) -> RenderableType:
     asked = list(dict.fromkeys(target.property for target in run.targets))
-    names = [name for name in (*asked, *_TRUTH) if name in rows]
+    names = [name for name in (*asked, *TRUTH) if name in rows]
     by = (sort or "").removeprefix("-")
     if by and by not in {"id", "formula", "success", "space_group", *names}:
         names.append(by)
@@ -192,22 +180,22 @@ def _properties(run: SavedRun, row: "pd.Series[Any]") -> RenderableType:
     table.add_column("property")
     for head in ("value", "spread"):
         table.add_column(head, justify="right")
-    for head in ("unit", "target", "met"):
+    for head in ("unit", "target", "met", "scale"):
         table.add_column(head)
     targets: dict[str, list[str]] = {}
     for target in run.targets:
         targets.setdefault(target.property, []).append(str(target))
     for name in _property_names(run):
         spread = row.get(name + SPREAD_SUFFIX)
-        info = PROPERTIES.get(name)
         met = row.get(f"{name}_met")
         table.add_row(
             name,
             _number(row[name]),
             "" if spread is None else f"± {_number(spread)}",
-            "" if info is None else info.unit.replace("^3", "³").removesuffix("1"),
+            run.columns[name].unit,
             "; ".join(targets.get(name, ())),
             "" if met is None else _yes(bool(met)),
+            run.columns[name].scale,
         )
     return table
 
@@ -234,7 +222,7 @@ def _remaining(run: SavedRun, row: "pd.Series[Any]") -> RenderableType:
             value = row[name]
             is_verdict = isinstance(value, bool | np.bool_)
             text = _yes(bool(value)) if is_verdict else _number(value)
-            table.add_row(str(name), text, _UNITS.get(str(name), ""))
+            table.add_row(str(name), text, run.columns[str(name)].unit)
     return table
 
 
@@ -262,6 +250,8 @@ def _cell(row: dict[str, Any], name: str) -> str:
 def _number(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if np.isfinite(value) else "-"
+    if value is None:
+        return ""
     return str(value)
 
 

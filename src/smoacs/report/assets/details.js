@@ -89,7 +89,7 @@ function propertyTable(row) {
       return h(
         "tr",
         {},
-        h("th", { scope: "row" }, c.label),
+        h("th", { scope: "row", title: c.meaning }, c.label),
         h("td", { class: "number" }, `${cellText(row, c.key)} ${c.unit}`),
         h("td", { class: `asked ${met === null ? "" : met ? "yes" : "no"}` }, `${mark} ${words}`),
       );
@@ -110,7 +110,7 @@ function listOf(row, group) {
     const value = get(row, c.key);
     const tone = c.kind === "flag" && value !== null ? (value ? "yes" : "no") : "";
     const unit = c.kind === "number" && isNumber(value) ? ` ${c.unit}` : "";
-    return [h("dt", {}, c.label), h("dd", { class: tone }, `${cellText(row, c.key)}${unit}`)];
+    return [h("dt", { title: c.meaning }, c.label), h("dd", { class: tone }, `${cellText(row, c.key)}${unit}`)];
   });
   return h("details", { open: group !== "geometry" }, h("summary", {}, GROUPS[group]), h("dl", { class: "settings" }, ...items));
 }

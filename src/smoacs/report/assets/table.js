@@ -36,7 +36,7 @@ function showTable() {
     const cells = shownColumns().map((c) => {
       const mark = h("span", { class: "mark", "aria-hidden": "true" });
       const names = [h("span", {}, c.label), c.unit ? h("small", {}, c.unit) : null];
-      const button = h("button", { type: "button", title: `Sort by ${c.label}`, onclick: () => sortBy(c.key) }, ...names, mark);
+      const button = h("button", { type: "button", title: [`Sort by ${c.label}`, c.meaning].filter(Boolean).join(": "), onclick: () => sortBy(c.key) }, ...names, mark);
       return h("th", { scope: "col", "data-key": c.key, class: c.kind }, button);
     });
     head.replaceChildren(
