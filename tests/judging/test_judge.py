@@ -1,6 +1,8 @@
 """The judge on crystals made by hand, with a predictor that everyone can check."""
 
+import itertools
 import math
+import tracemalloc
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import Tensor
 from smoacs.chemistry import ELEMENTS
 from smoacs.crystals import Crystals
 from smoacs.errors import InputError
-from smoacs.judging import judge
+from smoacs.judging import RuleCheck, Rules, judge, min_distance
 from smoacs.predictors import Predictor
 from smoacs.targets import Target
 from smoacs.templates import Template, perovskite
@@ -245,3 +247,43 @@ def test_no_structures_give_an_empty_table(predictor, template):
     table = judge([], [BOX], predictor=predictor, template=template)
     assert len(table) == 0
     assert {"success", "lattice_a_met", "template_kept", "unique"} <= set(table.columns)
+
+
+def test_distances_of_a_crystal_are_found_once_and_in_memory_that_grows_with_its_atoms(
+    predictor, template, monkeypatch
+):
+    looked_at = []
+
+    def noting(structure):
+        looked_at.append(structure)
+        return min_distance(structure)
+
+    for module in ("table", "criteria"):
+        monkeypatch.setattr(f"smoacs.judging.{module}.min_distance", noting)
+    rules = RuleCheck(Rules.from_settings({"min_distance": 0.3}), template)
+    crystals = [crystal(), moved(0, 0, 0.01)]
+    judge(crystals, [BOX], predictor=predictor, template=template, rules=rules)
+    assert len(looked_at) == 2
+    large = crystal() * (9, 9, 9)
+    tracemalloc.start()
+    shortest = min_distance(large)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert shortest == pytest.approx(3.905 / 2)
+    assert peak < 200 * 24 * len(large)  # all pairs of 3,645 atoms are 106 MB
+
+
+@pytest.mark.parametrize("n_atoms", [1, 2, 7])
+def test_the_shortest_distance_is_that_of_all_images(n_atoms):
+    rng = np.random.default_rng(n_atoms)
+    for _ in range(20):
+        matrix = rng.normal(size=(3, 3)) * rng.uniform(1, 9, size=(3, 1))
+        structure = Structure(Lattice(matrix), ["O"] * n_atoms, rng.normal(size=(n_atoms, 3)))
+        if abs(np.linalg.det(matrix)) < 0.2 * n_atoms:
+            continue
+        reduced = structure.get_reduced_structure("niggli").lattice.matrix
+        images = np.array(list(itertools.product(range(-2, 3), repeat=3))) @ reduced
+        frac = structure.cart_coords @ np.linalg.inv(reduced)
+        points = (frac - np.floor(frac)) @ reduced
+        apart = np.linalg.norm(points[:, None, None] - points[None, :, None] + images, axis=-1)
+        assert min_distance(structure) == pytest.approx(apart[apart > 1e-12].min())

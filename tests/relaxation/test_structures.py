@@ -7,7 +7,7 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.cli import run
 from smoacs.crystals import Crystals
 from smoacs.errors import InputError
-from smoacs.judging.criteria import space_group
+from smoacs.judging import space_group
 from smoacs.relaxation import PredictorPotential, relax_structures
 from smoacs.relaxation.symmetry import SymmetricPotential, operations
 

@@ -10,7 +10,6 @@ from smoacs.judging.criteria import (
     is_crystal,
     min_distance,
     reduced_formula,
-    space_group,
     symbol,
 )
 from smoacs.judging.matching import Match, angles_kept, match_template
@@ -21,6 +20,7 @@ from smoacs.judging.properties import (
     known_formulas,
 )
 from smoacs.judging.rules import RuleCheck, Rules
+from smoacs.judging.space_groups import space_group
 from smoacs.judging.table import first_successes, judge
 
 __all__ = [

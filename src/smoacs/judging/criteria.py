@@ -1,13 +1,12 @@
 """Criteria that need the crystal only: is it one, is it neutral, how close do its atoms come."""
 
-import itertools
+import math
 import re
-import warnings
 from collections import Counter
 
 import numpy as np
 from pymatgen.core import Composition, Element, Species, Structure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+from vesin import NeighborList
 
 from smoacs.chemistry import (
     ELEMENTS,
@@ -19,6 +18,7 @@ from smoacs.chemistry import (
     oxidation_table,
     tables_of_crystals,
 )
+from smoacs.judging.space_groups import niggli_reduced
 
 MIN_DISTANCE = 0.5
 """Å. Atoms closer than this are no crystal (method.md, "How results are judged")."""
@@ -26,13 +26,12 @@ MIN_DISTANCE = 0.5
 MIN_VOLUME = 0.1
 """Å³ per atom. Flatter cells are no crystal; hydrogen in metals takes about 2."""
 
-SYMPREC = 0.01
-"""Å. Tolerance of spglib's symmetry search."""
-
 _ROUNDING = 1e-3
 """Charges that add up to less than this are neutral: fractional ones were rounded."""
 
-_SELF_IMAGES = np.array([s for s in itertools.product((-2, -1, 0, 1, 2), repeat=3) if any(s)])
+_CLOSEST_PACKING = math.sqrt(2)
+"""Cube of the distance of the nearest of equal spheres, packed as close as can be, over the volume
+of each (T. C. Hales, Ann. Math. 162, 1065 (2005)): in no crystal are all atoms farther apart."""
 
 
 def has_finite_cell(structure: Structure) -> bool:
@@ -48,40 +47,25 @@ def has_finite_cell(structure: Structure) -> bool:
 def min_distance(structure: Structure) -> float:
     """Shortest distance between two atoms, images of the same atom included, Å.
 
-    NaN for a crystal without a finite cell.
+    NaN for a crystal without a finite cell. The time that it takes grows as the number of atoms.
     """
     if not has_finite_cell(structure):
         return float("nan")
-    lattice = structure.lattice
-    # The shortest lattice vector has small coefficients in a reduced basis.
-    images = _SELF_IMAGES @ lattice.get_lll_reduced_lattice().matrix
-    shortest = float(np.linalg.norm(images, axis=1).min())
-    if len(structure) > 1:
-        distances = lattice.get_all_distances(structure.frac_coords, structure.frac_coords)
-        np.fill_diagonal(distances, np.inf)
-        shortest = min(shortest, float(distances.min()))
-    return shortest
+    given = np.asarray(structure.lattice.matrix, dtype=float)
+    reduced = niggli_reduced(given)
+    lattice = given if reduced is None else reduced  # a reduced cell is nowhere thin
+    coords = structure.frac_coords @ given @ np.linalg.inv(lattice)
+    volume = abs(np.linalg.det(lattice)) / len(structure)
+    reach = 1.001 * (_CLOSEST_PACKING * volume) ** (1 / 3)
+    finder = NeighborList(cutoff=reach, full_list=False, n_threads=1)
+    points = np.mod(coords, 1.0) @ lattice
+    (distances,) = finder.compute(points, lattice, periodic=True, quantities="d")
+    return float(distances.min())
 
 
 def is_crystal(structure: Structure) -> bool:
     """Whether the structure has a finite cell and no two atoms closer than 0.5 Å."""
     return min_distance(structure) >= MIN_DISTANCE
-
-
-def space_group(structure: Structure) -> str:
-    """Hermann-Mauguin symbol of the space group at 0.01 Å; empty if it cannot be found.
-
-    The elements count, not their oxidation states.
-    """
-    bare = Structure(
-        structure.lattice, [symbol(site) for site in structure.species], structure.frac_coords
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # spglib's, about its own next version
-        try:
-            return str(SpacegroupAnalyzer(bare, symprec=SYMPREC).get_space_group_symbol())
-        except (SymmetryUndeterminedError, TypeError, ValueError):
-            return ""
 
 
 def symbol(species: Element | Species) -> str:

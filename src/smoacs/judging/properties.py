@@ -20,6 +20,7 @@ def evaluate_structures(
     predictor: Predictor,
     *,
     matches: Sequence[Match | None] | None = None,
+    usable: Sequence[int] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Evaluate all properties of a predictor on B structures, in batches.
 
@@ -31,12 +32,14 @@ def evaluate_structures(
         predictor: Its properties are evaluated.
         matches: Where each structure sits on its template, if known. The roles and ionic radii
             of the sites, and so the tolerance factor, come from there.
+        usable: Which of them can be evaluated (see `usable_structures`), if that is known.
 
     Returns:
         For each property its values in the property's unit, shape [B].
     """
     table = {name: np.full(len(structures), np.nan) for name in predictor.properties}
-    usable = usable_structures(structures, predictor)
+    if usable is None:
+        usable = usable_structures(structures, predictor)
     if not usable:
         return table
     crystals = Crystals.from_structures([structures[index] for index in usable])
@@ -52,19 +55,39 @@ def evaluate_structures(
     return table
 
 
-def usable_structures(structures: Sequence[Structure], predictor: Predictor) -> list[int]:
-    """Which structures are crystals made of elements that the predictor knows."""
+def usable_structures(
+    structures: Sequence[Structure],
+    predictor: Predictor,
+    solid: Sequence[bool] | NDArray[np.bool_] | None = None,
+) -> list[int]:
+    """Which structures are crystals made of elements that the predictor knows.
+
+    Args:
+        structures: In any order, of any sizes.
+        predictor: Knows some elements.
+        solid: Whether each is a crystal (see `is_crystal`), if that is known.
+    """
+    if solid is None:
+        solid = [is_crystal(structure) for structure in structures]
     return [
         index
         for index, structure in enumerate(structures)
-        if is_crystal(structure) and predictor.elements.issuperset(element_counts(structure))
+        if solid[index] and predictor.elements.issuperset(element_counts(structure))
     ]
 
 
 def evaluate_domain(
-    structures: Sequence[Structure], predictor: Predictor
+    structures: Sequence[Structure],
+    predictor: Predictor,
+    *,
+    usable: Sequence[int] | None = None,
 ) -> tuple[NDArray[np.bool_], list[str]] | None:
     """Whether the predictor's training data speak for each structure, and why not.
+
+    Args:
+        structures: In any order, of any sizes.
+        predictor: Whose training data.
+        usable: As for `evaluate_structures`.
 
     Returns:
         [B] and B texts, empty for those inside; None if no part of the predictor can tell.
@@ -74,7 +97,8 @@ def evaluate_domain(
         return None
     inside = np.zeros(len(structures), dtype=bool)
     reasons = ["no crystal, or unknown elements"] * len(structures)
-    usable = usable_structures(structures, predictor)
+    if usable is None:
+        usable = usable_structures(structures, predictor)
     if usable:
         with single_thread():
             crystals = Crystals.from_structures([structures[k] for k in usable])

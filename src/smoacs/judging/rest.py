@@ -17,6 +17,8 @@ def evaluate_rest(
     structures: Sequence[Structure],
     predictor: Predictor,
     held: Sequence[NDArray[np.bool_]] | None = None,
+    *,
+    usable: Sequence[int] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Evaluate what still acts on each of B structures, in batches.
 
@@ -25,13 +27,15 @@ def evaluate_rest(
         predictor: One that gives the formation energy.
         held: Of each structure the atoms that were asked not to move, [N]; None if all may. The
             forces on them are not counted: they are what holds them.
+        usable: Which structures can be evaluated (see `usable_structures`), if that is known.
 
     Returns:
         `pressure` (GPa; positive if the crystal wants to expand) and `max_force` (eV/Å), each
         [B]; NaN for a structure that is no crystal or holds an unknown element.
     """
     table = {name: np.full(len(structures), np.nan) for name in ("pressure", "max_force")}
-    usable = usable_structures(structures, predictor)
+    if usable is None:
+        usable = usable_structures(structures, predictor)
     if usable:
         crystals = Crystals.from_structures([structures[index] for index in usable])
         still = None

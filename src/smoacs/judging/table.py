@@ -13,18 +13,18 @@ from pymatgen.core import Structure
 from smoacs.chemistry import OxidationTable
 from smoacs.errors import InputError
 from smoacs.judging.criteria import (
-    is_crystal,
+    MIN_DISTANCE,
     is_neutral,
     min_distance,
     oxidation_likelihood,
     oxidation_text,
     reduced_formula,
-    space_group,
 )
 from smoacs.judging.matching import Match, angles_kept, match_template
-from smoacs.judging.properties import evaluate_domain, evaluate_structures
+from smoacs.judging.properties import evaluate_domain, evaluate_structures, usable_structures
 from smoacs.judging.rest import at_rest, evaluate_rest
 from smoacs.judging.rules import RuleCheck
+from smoacs.judging.space_groups import space_group
 from smoacs.predictors import ENERGY, Predictor
 from smoacs.results import LATTICE
 from smoacs.targets import Target, check_spreads, on_worse_side
@@ -84,7 +84,8 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     _check_properties(targets, predictor, conservative)
     if must_rest and ENERGY not in predictor.properties:
         raise InputError(f"rest needs a predictor of {ENERGY}; this one has none")
-    solid = [is_crystal(structure) for structure in structures]
+    distances = np.array([min_distance(structure) for structure in structures], dtype=float)
+    solid = distances >= MIN_DISTANCE
     if isinstance(template, Template) or template is None:
         kinds: list[Template | None] = [template] * len(structures)
     else:
@@ -93,8 +94,9 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         match_template(structure, kind) if kind is not None and ok else None
         for structure, kind, ok in zip(structures, kinds, solid, strict=True)
     ]
-    broken, held = _ruled(structures, rules, matches)
-    values = evaluate_structures(structures, predictor, matches=matches)
+    broken, held = _ruled(structures, rules, matches, solid)
+    usable = usable_structures(structures, predictor, solid)
+    values = evaluate_structures(structures, predictor, matches=matches, usable=usable)
     verdicts = {f"{name}_met": met for name, met in _met(targets, values, conservative).items()}
     verdicts["neutral"] = np.array(
         [is_neutral(s, table_of_states, as_stated=charges_as_stated) for s in structures],
@@ -109,13 +111,13 @@ def judge(  # noqa: PLR0913  (a part of the question each)
             dtype=bool,
         )
     if ENERGY in predictor.properties:
-        residuals = evaluate_rest(structures, predictor, held)
+        residuals = evaluate_rest(structures, predictor, held, usable=usable)
         values |= residuals
         if must_rest:
             verdicts["at_rest"] = at_rest(residuals)
     if broken is not None:
         verdicts["rules"] = np.array([not text for text in broken], dtype=bool)
-    success = np.array(solid, dtype=bool)
+    success = solid.copy()
     for met in verdicts.values():
         success &= met
     formulas = [reduced_formula(structure) for structure in structures]
@@ -127,7 +129,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
             **values,
             **verdicts,
             **({} if broken is None else {"rule_broken": pd.Series(broken, dtype=object)}),
-            "min_distance": np.array([min_distance(s) for s in structures], dtype=float),
+            "min_distance": distances,
             "space_group": pd.Series(
                 [space_group(s) if ok else "" for s, ok in zip(structures, solid, strict=True)],
                 dtype=object,
@@ -140,7 +142,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     extremes = [target for target in targets if target.direction]
     if len(extremes) > 1:
         table["pareto"] = _fronts(extremes, values, success, conservative)
-    table = table.assign(**_domain_columns(structures, predictor))
+    table = table.assign(**_domain_columns(structures, predictor, usable))
     if known_formulas is not None:
         table["novel"] = np.array([not known_formulas(f) for f in formulas], dtype=bool)
     return table
@@ -161,6 +163,7 @@ def _ruled(
     structures: Sequence[Structure],
     rules: RuleCheck | Sequence[RuleCheck] | None,
     matches: Sequence[Match | None],
+    solid: NDArray[np.bool_],
 ) -> tuple[list[str] | None, list[NDArray[np.bool_]] | None]:
     """What each structure breaks, empty if nothing, and its atoms that must not move.
 
@@ -171,11 +174,11 @@ def _ruled(
         return None, None
     checks = [rules] * len(structures) if isinstance(rules, RuleCheck) else rules
     texts, held = [], []
-    for structure, check, match in zip(structures, checks, matches, strict=True):
-        text, order = check.broken(structure), None
+    for structure, check, match, ok in zip(structures, checks, matches, solid, strict=True):
+        text, order = check.broken(structure, solid=bool(ok)), None
         if text and match is not None:
             matched = match.order.tolist()
-            if not check.broken(structure, matched):
+            if not check.broken(structure, matched, solid=bool(ok)):
                 text, order = "", matched
         texts.append(text)
         held.append(check.held(len(structure), order))
@@ -207,10 +210,10 @@ def _fronts(
 
 
 def _domain_columns(
-    structures: Sequence[Structure], predictor: Predictor
+    structures: Sequence[Structure], predictor: Predictor, usable: Sequence[int]
 ) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]] | list[str]]:
     """Whether the training data speak for each structure; empty if the predictor cannot tell."""
-    domain = evaluate_domain(structures, predictor)
+    domain = evaluate_domain(structures, predictor, usable=usable)
     return {} if domain is None else {"in_domain": domain[0], "domain_warning": domain[1]}
 
 

@@ -55,14 +55,21 @@ class RuleCheck:
         )
         self._held = held_sites(rules, self._ideal)
 
-    def broken(self, structure: Structure, order: Sequence[int] | None = None) -> str:
+    def broken(
+        self,
+        structure: Structure,
+        order: Sequence[int] | None = None,
+        *,
+        solid: bool | None = None,
+    ) -> str:
         """Say which rule a crystal breaks first, and how; empty if it obeys them all.
 
         Args:
             structure: With or without oxidation states.
             order: Atom on each site of the template; None if they are in its order.
+            solid: Whether it is a crystal (see `is_crystal`), if that is known.
         """
-        if not is_crystal(structure):
+        if not (is_crystal(structure) if solid is None else solid):
             return "it is no crystal"
         if self._ideal is not None and len(structure) != len(self._ideal.labels):
             return f"the template has {len(self._ideal.labels)} sites: there are {len(structure)}"

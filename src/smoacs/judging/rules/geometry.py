@@ -1,17 +1,19 @@
 """Rules on lattice, symmetry, positions and distances, checked with pymatgen and spglib."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import spglib
 from ase.data import atomic_numbers, covalent_radii
 from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import ionic_radius, neutral_assignment
-from smoacs.judging.criteria import SYMPREC
 from smoacs.judging.rules.request import Placed, Rules, keyed_sites
+from smoacs.judging.space_groups import SYMPREC, Group, dataset, group_of
+
+if TYPE_CHECKING:
+    from spglib import SpglibDataset
 
 _KEYS = ("a", "b", "c", "alpha", "beta", "gamma")
 
@@ -48,7 +50,7 @@ class Ideal:
     lattice: Lattice
     frac_coords: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]"
     labels: tuple[str, ...]
-    symmetry: "spglib.SpglibDataset | None"
+    symmetry: "SpglibDataset | None"
 
 
 def ideal(
@@ -63,7 +65,7 @@ def ideal(
         return Ideal(lattice, frac_coords, tuple(labels), None)
     kinds = sorted(set(labels))
     numbers = [1 + kinds.index(label) for label in labels]
-    found = _symmetry(lattice, frac_coords, numbers)
+    found = dataset(lattice.matrix, frac_coords, numbers)
     return Ideal(lattice, frac_coords, tuple(labels), found)
 
 
@@ -94,15 +96,15 @@ def symmetry_complaints(rules: Rules, crystal: Placed, template: Ideal) -> Itera
             return
     if rules.symmetry == "space-group":
         numbers = [atomic_numbers[symbol] for symbol in crystal.symbols]
-        found = _symmetry(lattice, crystal.structure.frac_coords, numbers)
-        asked = template.symmetry
+        found = group_of(lattice.matrix, crystal.structure.frac_coords, numbers)
+        asked = Group.of(template.symmetry)
         if found is None or found.number != asked.number:
-            group = "none" if found is None else found.international
-            yield f"{text}: the space group is {group}, not {asked.international}"
-        elif len(found.rotations) != len(asked.rotations):
+            group = "none" if found is None else found.symbol
+            yield f"{text}: the space group is {group}, not {asked.symbol}"
+        elif found.n_operations != asked.n_operations:
             yield (
-                f"{text}: the cell has {len(found.rotations)} operations of {asked.international}, "
-                f"not {len(asked.rotations)}"
+                f"{text}: the cell has {found.n_operations} operations of {asked.symbol}, "
+                f"not {asked.n_operations}"
             )
 
 
@@ -176,14 +178,3 @@ def _radii(rules: Rules, crystal: Placed) -> list[float]:
         for symbol, charge in zip(crystal.symbols, charges, strict=True)
     ]
     return [own or other for own, other in zip(ionic, covalent, strict=True)]
-
-
-def _symmetry(
-    lattice: Lattice,
-    frac_coords: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]",
-    numbers: Sequence[int],
-) -> "spglib.SpglibDataset | None":
-    cell = (lattice.matrix.tolist(), frac_coords.tolist(), list(numbers))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # spglib's, about its own next version
-        return spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
