@@ -184,7 +184,7 @@ MISTAKES = {
     ),
     "no target": (["design", "perovskite"], r"at least one --target"),
     "n zero": (["design", "perovskite", *EASY, "-n", "0"], r"n = 0 is not right.*at least 1"),
-    "n text": (["design", "perovskite", *EASY, "-n", "ten"], r"'-n'.*integer"),
+    "n text": (["design", "perovskite", *EASY, "-n", "ten"], r"'-n'.*int"),
     "preset": (["design", "perovskite", *EASY, "--preset", "best"], r"'default' or 'paper'"),
     "unknown template": (["design", "perovskit", *EASY], r"did you mean 'perovskite'"),
     "empty structure file": (["design", "empty.cif", *EASY], r"empty\.cif"),

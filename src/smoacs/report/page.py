@@ -53,19 +53,24 @@ def page(payload: Mapping[str, object]) -> str:
     Args:
         payload: See `smoacs.report.build_payload`.
     """
-    parts = "\n".join(_asset(name) for name in _SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{parts}\n}})();\n'
+    code = script()
     style = _asset("style.css")
     return Template(_asset("page.html")).substitute(
         title=html.escape(str(payload["title"])),
         policy=(
             f"default-src 'none'; img-src data: blob:; "
-            f"script-src '{_digest(script)}'; style-src '{_digest(style)}'"
+            f"script-src '{_digest(code)}'; style-src '{_digest(style)}'"
         ),
         style=style,
-        script=script,
+        script=code,
         data=embedded(payload),
     )
+
+
+def script() -> str:
+    """All of the page's JavaScript, as one function."""
+    parts = "\n".join(_asset(name) for name in _SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
 
 
 def embedded(payload: Mapping[str, object]) -> str:

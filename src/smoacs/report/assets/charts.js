@@ -3,7 +3,7 @@
 function ticks(low, high, wanted) {
   const rough = (high - low) / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * 0.999);
+  const step = power * ([1, 2, 2.5, 5].find((factor) => factor * power >= rough * 0.999) ?? 10);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9) + (step / power === 2.5 ? 1 : 0));
   const found = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k += 1) {
@@ -56,8 +56,8 @@ function frame({ width, height, margin, x, y, name }) {
   }
   if (y.label) {
     const middle = (top + inner.bottom) / 2;
-    const turn = `translate(12 ${middle}) rotate(-90)`;
-    axes.append(s("text", { class: "label", transform: turn, "text-anchor": "middle" }, y.label));
+    const upright = `translate(12 ${middle}) rotate(-90)`;
+    axes.append(s("text", { class: "label", transform: upright, "text-anchor": "middle" }, y.label));
   }
   svg.append(bands, plot, axes);
   return { svg, bands, plot, X, Y, inner, x, y };
@@ -83,7 +83,7 @@ function drawTargets(chart, key, axis) {
 const inside = (value, [low, high]) => isNumber(value) && value >= low && value <= high;
 
 // Points of all candidates: one path for each class, which thousands of points do not slow down.
-function scatter(chart, xKey, yKey, ringed = () => []) {
+function scatter(chart, xKey, yKey, ringed = () => /** @type {number[]} */ ([])) {
   const points = [];
   for (const row of data.rows.keys()) {
     const [x, y] = [get(row, xKey), get(row, yKey)];

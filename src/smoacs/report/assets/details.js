@@ -1,7 +1,7 @@
 // The selected candidate: its crystal, its properties, all else that is known, and files to take away.
 
 function showDetails() {
-  const box = document.getElementById("details");
+  const box = byId("details");
   const canvas = h("canvas", { id: "crystal", tabindex: "0", role: "img" });
   const heading = h("h3", { id: "details-title" });
   const subtitle = h("p", { class: "note" });
@@ -12,7 +12,7 @@ function showDetails() {
   let repeat = 1;
   const tick = (name, text) =>
     h("label", {}, h("input", { type: "checkbox", checked: true, onchange: (e) => viewer.set(name, e.target.checked) }), ` ${text}`);
-  const button = (text, label, onclick, id = null) => h("button", { type: "button", id, title: label, "aria-label": label, onclick }, text);
+  const button = (text, label, onclick, id = /** @type {string | null} */ (null)) => h("button", { type: "button", id, title: label, "aria-label": label, onclick }, text);
   const draw = () => {
     const crystal = chosen.row === null ? null : unpack(chosen.row);
     viewer.show(crystal ? buildScene(crystal, repeat) : null);

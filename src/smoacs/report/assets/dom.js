@@ -1,6 +1,9 @@
 // Shared by all parts: the data, elements of the page, numbers in words, and what is selected.
 
-const data = JSON.parse(document.getElementById("data").textContent);
+// An element of page.html, which is there.
+const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+const data = JSON.parse(byId("data").textContent ?? "");
 const column = Object.fromEntries(data.columns.map((c) => [c.key, c]));
 const place = Object.fromEntries(data.keys.map((key, index) => [key, index]));
 const targetsOf = (key) => data.targets.filter((target) => target.property === key);
@@ -66,6 +69,7 @@ function statesNode(text) {
 }
 
 // What the reader has chosen; parts that depend on it listen.
+/** @type {{ row: number | null, visible: Set<number>, listeners: ((what: string) => void)[] }} */
 const chosen = { row: null, visible: new Set(data.rows.keys()), listeners: [] };
 const listen = (listener) => chosen.listeners.push(listener);
 const tell = (what) => chosen.listeners.forEach((listener) => listener(what));
@@ -75,7 +79,7 @@ function select(row) {
   tell("row");
 }
 
-const tip = document.getElementById("tip");
+const tip = byId("tip");
 function showTip(event, ...children) {
   tip.replaceChildren(...children);
   tip.hidden = false;

@@ -1,7 +1,10 @@
 // Files made in the page: CIF and POSCAR of a crystal, CSV of the table.
 
+// Nothing offers files of a candidate without a crystal.
+const crystalOf = (row) => /** @type {NonNullable<ReturnType<typeof unpack>>} */ (unpack(row));
+
 function cifText(row) {
-  const { cell, atoms } = unpack(row);
+  const { cell, atoms } = crystalOf(row);
   const { lengths, angles, volume } = cellParameters(cell);
   const formula = get(row, "formula");
   const charged = atoms.every(({ state }) => state !== null);
@@ -45,7 +48,7 @@ function cifText(row) {
 
 // Elements in the order in which they first occur, the atoms of each together, as VASP wants them.
 function poscarText(row) {
-  const { cell, atoms } = unpack(row);
+  const { cell, atoms } = crystalOf(row);
   const symbols = [...new Set(atoms.map(({ symbol }) => symbol))];
   const groups = symbols.map((symbol) => atoms.filter((atom) => atom.symbol === symbol));
   const three = (numbers) => numbers.map((x) => x.toFixed(8).padStart(14)).join(" ");

@@ -45,7 +45,7 @@ function filter() {
 }
 
 // Set by showFilters: puts words into the search box and brings the table into view.
-let askFor = () => {};
+let askFor = (/** @type {string} */ _text) => {};
 
 function showFilters({ onColumns, onReset }) {
   const words = h("input", {
@@ -78,9 +78,9 @@ function showFilters({ onColumns, onReset }) {
     words.value = text;
     wishes.words = text;
     filter();
-    document.getElementById("candidates").scrollIntoView();
+    byId("candidates").scrollIntoView();
   };
-  document.getElementById("filters").append(
+  byId("filters").append(
     words,
     ...ticks_.filter(Boolean),
     h("label", {}, h("input", { type: "checkbox", id: "all-columns", onchange: (event) => onColumns(event.target.checked) }), " all columns"),

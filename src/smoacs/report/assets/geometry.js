@@ -92,8 +92,8 @@ function hullFaces(points) {
     const middle = flat.reduce((sum, index) => add(sum, points[index]), [0, 0, 0]).map((x) => x / flat.length);
     const u = minus(points[flat[0]], middle);
     const v = cross(normal, u).map((x) => x / norm(normal));
-    const turn = (index) => Math.atan2(dot(minus(points[index], middle), v), dot(minus(points[index], middle), u));
-    return flat.slice().sort((a, b) => turn(a) - turn(b));
+    const around = (index) => Math.atan2(dot(minus(points[index], middle), v), dot(minus(points[index], middle), u));
+    return flat.slice().sort((a, b) => around(a) - around(b));
   });
 }
 

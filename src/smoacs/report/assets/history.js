@@ -2,12 +2,12 @@
 
 function showMovement() {
   const { steps, quantiles } = data.history;
-  document.getElementById("steps").hidden = !steps.length;
+  byId("steps").hidden = !steps.length;
   if (!steps.length) return;
   const names = Object.keys(quantiles);
   const wanted = names.filter((name) => targetsOf(name).length);
   const shown = [...new Set([...wanted, ...names])];
-  document.getElementById("movement").append(...shown.map((name) => movementChart(name, steps, quantiles[name])));
+  byId("movement").append(...shown.map((name) => movementChart(name, steps, quantiles[name])));
 }
 
 function quantile(sorted, share) {

@@ -29,7 +29,7 @@ function countBySite(rows) {
 }
 
 function showPeriodic() {
-  const box = document.getElementById("periodic");
+  const box = byId("periodic");
   const successes = [...data.rows.keys()].filter((row) => get(row, "success"));
   const choice = h(
     "select",

@@ -49,7 +49,7 @@ function showMatrix() {
   });
   makePickable(svg, layers);
   follow(layers);
-  document.getElementById("matrix").append(h("h3", {}, "Scatter matrix"), svg);
+  byId("matrix").append(h("h3", {}, "Scatter matrix"), svg);
 }
 
 // How often each value occurs: successes in front of all candidates.
@@ -68,7 +68,7 @@ function histogram(cell, key) {
   const { inner } = cell;
   const width = (inner.right - inner.left) / n;
   const tall = (count) => ((inner.bottom - inner.top - 18) * count) / Math.max(...all, 1);
-  for (const [counts, name] of [[all, "missed"], [good, "met"]]) {
+  for (const { counts, name } of [{ counts: all, name: "missed" }, { counts: good, name: "met" }]) {
     const d = counts.map((count, k) => {
       const x = inner.left + k * width;
       return count ? `M${x} ${inner.bottom}v${-tall(count)}h${width - 1}v${tall(count)}z` : "";
@@ -146,7 +146,8 @@ function showPareto() {
     state[`${axis}Inputs`] = { property, wish };
     return h("label", { class: "axis-choice" }, `${axis}: `, property, " ", wish);
   };
-  let layer = null;
+  /** @type {ReturnType<typeof scatter>} */
+  let layer;
   function draw() {
     const [xKey, yKey] = ["x", "y"].map((axis) => state[`${axis}Inputs`].property.value);
     const [xCost, yCost] = ["x", "y"].map((axis) => {
@@ -169,7 +170,7 @@ function showPareto() {
     makePickable(chart.svg, [layer]);
     holder.replaceChildren(chart.svg);
   }
-  document.getElementById("pareto").append(
+  byId("pareto").append(
     h("h3", {}, "Pareto plot"),
     h("div", { class: "bar" }, chooser("x"), chooser("y")),
     holder,

@@ -16,14 +16,14 @@ function sortedRows() {
   const empty = (value) => value === null || value === "";
   return rows.sort((a, b) => {
     const [x, y] = [get(a, sorting.key), get(b, sorting.key)];
-    if (empty(x) || empty(y)) return empty(x) - empty(y) || a - b;
+    if (empty(x) || empty(y)) return Number(empty(x)) - Number(empty(y)) || a - b;
     const order = typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y;
     return sign * order || a - b;
   });
 }
 
 function showTable() {
-  const box = document.getElementById("table");
+  const box = byId("table");
   const head = h("thead");
   const body = h("tbody");
   const more = h("button", { type: "button", class: "more", onclick: () => {

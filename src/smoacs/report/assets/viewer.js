@@ -5,9 +5,11 @@ const STICK = 0.09; // radius of a bond, Å
 
 function makeViewer(canvas) {
   const context = canvas.getContext("2d");
-  const view = { rotation: null, zoom: 1, scene: null, bonds: true, faces: true };
+  /** @type {{ rotation: number[][], zoom: number, scene: any, bonds: boolean, faces: boolean }} */
+  const view = { rotation: [], zoom: 1, scene: null, bonds: true, faces: true };
   const balls = new Map();
   let asked = false;
+  /** @type {number[] | null} */
   let held = null; // where the pointer was while it drags
   let placed = []; // balls on the canvas, front last: for the pointer
 
@@ -22,7 +24,7 @@ function makeViewer(canvas) {
     if (!balls.has(symbol)) {
       const sprite = document.createElement("canvas");
       sprite.width = sprite.height = 128;
-      const c = sprite.getContext("2d");
+      const c = /** @type {CanvasRenderingContext2D} */ (sprite.getContext("2d"));
       const glow = c.createRadialGradient(46, 42, 6, 64, 64, 63);
       const { color } = data.elements[symbol];
       glow.addColorStop(0, mix(color, "#ffffff", 0.75));
