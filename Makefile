@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 REQUIREMENTS := pyproject.toml requirements/constraints.txt
 
+EXTRAS := benchmark,chgnet,dev,docs,jarvis,matgl,optimade,phonons,postgresql,sevennet,train,workflows
+
 PYTHON_IS_NEW := -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,$(shell $(p) $(PYTHON_IS_NEW) && echo $(p))))
 
@@ -13,7 +15,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,$(she
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check \
 	--constraint requirements/constraints.txt $(PIP_ARGS)
 
-.PHONY: help demo test check slow benchmark benchmark-quick docs notebooks clean
+.PHONY: help demo test check slow all-extras benchmark benchmark-quick docs notebooks clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +23,7 @@ help:
 	@echo 'make test       run the tests (without the slow ones)'
 	@echo 'make check      lint, types, layers and the examples of the docs'
 	@echo 'make slow       run the slow tests'
+	@echo 'make all-extras install all extras (but dft), for which tests are skipped without them'
 	@echo 'make docs       build the documentation site in build/site; a warning is an error'
 	@echo 'make notebooks  run the notebooks of the site and keep what they show'
 	@echo 'make benchmark  the tables of the paper beside rivals, many hours; make benchmark-quick: minutes'
@@ -48,6 +51,12 @@ $(VENV)/.installed-docs: $(REQUIREMENTS) | $(BIN)/python
 	$(PIP_INSTALL) --editable '.[dev,docs]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev $@
 
+# All of the extras that pip can install by itself (dft is built from source, see docs/dft.md), in one go.
+$(VENV)/.installed-all: $(REQUIREMENTS) | $(BIN)/python
+	@echo 'Installing smoacs with all of its extras (some minutes)'
+	$(PIP_INSTALL) --editable '.[$(EXTRAS)]'
+	@touch $(VENV)/.installed $(VENV)/.installed-dev $(VENV)/.installed-docs $@
+
 # `make .venv` makes the one with all that developers need.
 .PHONY: $(VENV)
 $(VENV): $(VENV)/.installed-dev
@@ -65,6 +74,8 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_docs.py
+
+all-extras: $(VENV)/.installed-all
 
 slow: $(VENV)/.installed-docs
 	$(BIN)/python -m pytest -m slow

@@ -1,5 +1,6 @@
 """What all tests share: shape checks at run time, one thread, fixed seeds, the shared data."""
 
+import re
 from pathlib import Path
 
 import hypothesis
@@ -17,6 +18,33 @@ hypothesis.settings.load_profile("smoacs")
 torch.set_num_threads(1)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--only-skips",
+        metavar="FILE",
+        help="fail if a test is skipped for a reason that no line of FILE, a pattern each, matches",
+    )
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A test that was to run and did not is no success."""
+    file = session.config.getoption("only_skips")
+    if file is None or exitstatus:
+        return
+    lines = Path(file).read_text("utf-8").splitlines()
+    allowed = [line for line in lines if line and not line.startswith("#")]
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reasons = {
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in reporter.stats.get("skipped", [])
+    }
+    unexpected = [r for r in sorted(reasons) if not any(re.search(a, r) for a in allowed)]
+    for reason in unexpected:
+        reporter.write_line(f"skipped for a reason that is not in {file}: {reason}", red=True)
+    if unexpected:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)

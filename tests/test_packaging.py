@@ -52,6 +52,12 @@ def test_a_missing_extra_is_one_that_can_be_installed_from_here():
     assert said == "phonons need phonopy: pip install '.[phonons]' in the folder of smoacs' sources"
 
 
+def test_make_installs_all_extras_but_that_which_is_compiled():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    listed = re.search(r"^EXTRAS := (.*)$", makefile, re.MULTILINE)[1].split(",")
+    assert listed == sorted(set(EXTRAS) - {"dft"})
+
+
 def test_how_to_compile_gpaw_travels_with_the_package():
     assert SITECONFIG.is_file()
     assert SITECONFIG.is_relative_to(Path(smoacs.__file__).parent)
@@ -88,3 +94,23 @@ def _python(*arguments, **environment):
         text=True,
         env={**os.environ, "PYTHONPATH": path, **environment},
     )
+
+
+@pytest.mark.parametrize(("allowed", "code"), [("^no moon", 0), ("^no sun", 1), ("# ^no moon", 1)])
+def test_a_skip_that_nobody_foresaw_fails(allowed, code, tmp_path):
+    (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text("utf-8"))
+    (tmp_path / "test_moon.py").write_text(
+        "import pytest\n\ndef test_moon():\n    pytest.skip('no moon tonight')\n"
+    )
+    (tmp_path / "skips").write_text(f"# what may be missing\n\n{allowed}\n")
+    path = os.pathsep.join([str(ROOT / "tests"), *filter(None, sys.path)])
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--only-skips", "skips", "."],
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert finished.returncode == code, finished.stdout
+    assert ("not in skips: no moon tonight" in finished.stdout) == bool(code)

@@ -14,7 +14,8 @@ TOOLS = ("bash", "dirname", "env")
 def checkout(tmp_path):
     """A checkout whose Python has no GPAW, and a PATH with no compiler."""
     (tmp_path / ".ci").mkdir()
-    shutil.copy(SCRIPT, tmp_path / ".ci" / "gpaw")
+    for script in (SCRIPT, SCRIPT.with_name("apt")):
+        shutil.copy(script, tmp_path / ".ci" / script.name)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     program(python, "exit 1")
