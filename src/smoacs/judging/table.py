@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 
 from smoacs.chemistry import OxidationTable
 from smoacs.errors import InputError
+from smoacs.judging.cells import in_cell_of, why_not
 from smoacs.judging.criteria import (
     MIN_DISTANCE,
     is_neutral,
@@ -55,7 +56,9 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         structures: Ordered structures; oxidation states that they carry are judged, too.
         targets: What is wanted of them.
         predictor: Gives the values of the targets' properties.
-        template: The kind of crystal to be kept, or one for each structure.
+        template: The kind of crystal to be kept, or one for each structure. A crystal in another
+            cell, such as the conventional one, is judged in the template's. Adds the columns
+            `template_kept` and `template_reason`, why it is not.
         known_formulas: Whether a reduced formula is already known; adds the column `novel`.
         must_rest: Whether a crystal only succeeds at rest: no more than 3 GPa of pressure and
             0.1 eV/Å of force on the predictor's own energy, on atoms that the rules let move. Adds
@@ -90,13 +93,17 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         kinds: list[Template | None] = [template] * len(structures)
     else:
         kinds = list(template)
-    matches: list[Match | None] = [
-        match_template(structure, kind) if kind is not None and ok else None
+    cells = [
+        in_cell_of(structure, kind) if kind is not None and ok else structure
         for structure, kind, ok in zip(structures, kinds, solid, strict=True)
     ]
-    broken, held = _ruled(structures, rules, matches, solid)
-    usable = usable_structures(structures, predictor, solid)
-    values = evaluate_structures(structures, predictor, matches=matches, usable=usable)
+    matches: list[Match | None] = [
+        match_template(cell, kind) if kind is not None and ok else None
+        for cell, kind, ok in zip(cells, kinds, solid, strict=True)
+    ]
+    broken, held = _ruled(cells, rules, matches, solid)
+    usable = usable_structures(cells, predictor, solid)
+    values = evaluate_structures(cells, predictor, matches=matches, usable=usable)
     verdicts = {f"{name}_met": met for name, met in _met(targets, values, conservative).items()}
     verdicts["neutral"] = np.array(
         [is_neutral(s, table_of_states, as_stated=charges_as_stated) for s in structures],
@@ -105,13 +112,13 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     if template is not None:
         verdicts["template_kept"] = np.array(
             [
-                match is not None and kind is not None and angles_kept(structure, kind)
-                for structure, match, kind in zip(structures, matches, kinds, strict=True)
+                match is not None and kind is not None and angles_kept(cell, kind)
+                for cell, match, kind in zip(cells, matches, kinds, strict=True)
             ],
             dtype=bool,
         )
     if ENERGY in predictor.properties:
-        residuals = evaluate_rest(structures, predictor, held, usable=usable)
+        residuals = evaluate_rest(cells, predictor, held, usable=usable)
         values |= residuals
         if must_rest:
             verdicts["at_rest"] = at_rest(residuals)
@@ -128,6 +135,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
             "n_atoms": np.array([len(structure) for structure in structures], dtype=np.int64),
             **values,
             **verdicts,
+            **({} if template is None else {"template_reason": _reasons(cells, kinds, solid)}),
             **({} if broken is None else {"rule_broken": pd.Series(broken, dtype=object)}),
             "min_distance": distances,
             "space_group": pd.Series(
@@ -146,6 +154,17 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     if known_formulas is not None:
         table["novel"] = np.array([not known_formulas(f) for f in formulas], dtype=bool)
     return table
+
+
+def _reasons(
+    cells: Sequence[Structure], kinds: Sequence[Template | None], solid: Sequence[bool]
+) -> "pd.Series[Any]":
+    """Why each structure does not keep its template; empty for those that do."""
+    reasons = [
+        ("it is no crystal" if not ok else why_not(cell, kind)) if kind is not None else ""
+        for cell, kind, ok in zip(cells, kinds, solid, strict=True)
+    ]
+    return pd.Series(reasons, dtype=object)
 
 
 def _oxidation(
