@@ -8,8 +8,8 @@ from pymatgen.core import Lattice, Structure
 from smoacs.checking.chemistry import bond_valence_charges
 from smoacs.judging import judge
 from smoacs.judging.criteria import is_neutral, oxidation_likelihood, oxidation_text, site_charges
+from smoacs.structures import read_structure
 from smoacs.templates import from_structure
-from smoacs.templates.from_structure import read_structure
 from toys import Bowl
 
 CU_AL_O2 = ("Cu+", "Al3+", "O2-", "O2-")
