@@ -2,6 +2,10 @@
 
 A row for each candidate. ASE's queries test whether a key is there (`success`) or not (`-success`),
 so a verdict is a key of the rows that it is true for, and of no others.
+
+ASE keeps each key of each row three times (as JSON, in a table of keys and in one of values) and
+once more in an index. The file of a run leaves out the indexes, in which every key stands for every
+row, and does not repeat in a row's data what its keys say: that halves it.
 """
 
 import errno
@@ -12,7 +16,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +29,7 @@ from ase.formula import Formula
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError, MissingExtraError
-from smoacs.files import check_file
+from smoacs.files import check_file, new_file
 from smoacs.judging import charges, symbol
 from smoacs.request import DesignConfig
 from smoacs.request.database_address import is_url, without_password
@@ -38,6 +42,14 @@ _PREFIX = "design_"
 """Put before names that mean something else to ASE."""
 
 _IN_THE_GEOMETRY = {"n_atoms", "structure_file"}
+
+_INDEXES = ("key_index", "number_index", "text_index")
+
+_PAGE = 16_384
+"""Bytes of a page of the file: a row fills almost half of one of SQLite's own."""
+
+_DIGITS = 8
+"""Of a number: more than single precision has."""
 
 KeyValues = dict[str, float | int | str | bool]
 
@@ -74,25 +86,48 @@ def write_designs_db(
     Raises:
         OSError: The disk is full.
     """
-    path = folder / DATABASE_FILE
-    with _disk_may_be_full(path), ase.db.connect(path, use_lock_file=False) as database:
+
+    def rows() -> Iterator[_Row]:
         for number, row in zip(ranked.index, ranked.to_dict("records"), strict=True):
-            named = {str(name): value for name, value in row.items()}
+            named: dict[str, object] = {str(name): value for name, value in row.items()}
             structure = structures[number]
-            data = {
+            data: dict[str, object] = {
                 "targets": list(targets),
-                "row": {name: _plain(value) for name, value in named.items()},
                 "oxidation_states": charges(structure),
             }
-            database.write(_atoms(structure, named), key_values(named) | {"run_id": run_id}, data)
-        database.metadata = _metadata(list(ranked.columns))
+            yield _atoms(structure, named), named, {"run_id": run_id}, data
+
+    _write(folder / DATABASE_FILE, rows(), list(ranked.columns))
+
+
+_Row = tuple[ase.Atoms | AtomsRow, dict[str, object], KeyValues, dict[str, object]]
+"""Atoms, a row of the table by column, keys that are no columns, and data that are no columns."""
+
+
+def _write(path: Path, rows: Iterable[_Row], columns: list[str]) -> None:
+    """Write a new database, as small as it can be."""
+    with _disk_may_be_full(path):
+        with ase.db.connect(path, type="db", use_lock_file=False) as database:
+            for atoms, named, keys, data in rows:
+                found = key_values(named)
+                rest = {k: _plain(v) for k, v in named.items() if key_name(k) not in found}
+                database.write(atoms, found | keys, data | {"row": rest})
+            database.metadata = _metadata(columns)
+        with closing(sqlite3.connect(path)) as file:
+            for index in _INDEXES:
+                file.execute(f"DROP INDEX IF EXISTS {index}")
+            file.commit()
+            file.execute(f"PRAGMA page_size = {_PAGE}")
+            file.execute("VACUUM")
 
 
 _DISPENSABLE = "remove it, and the other files of the run stay complete without it"
 
 
 def refresh_designs_db(folder: Path, table: pd.DataFrame) -> None:
-    """Bring the keys of designs.db up to a table that has gained columns.
+    """Write designs.db anew for a table that has gained columns.
+
+    ASE looks through all keys of all rows to change those of one.
 
     Args:
         folder: The run directory.
@@ -104,16 +139,20 @@ def refresh_designs_db(folder: Path, table: pd.DataFrame) -> None:
     path = folder / DATABASE_FILE
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    with _disk_may_be_full(path), ase.db.connect(path, use_lock_file=False) as database:
-        rows = {row.candidate: row for row in database.select()}
-        for record in table.to_dict("records"):
-            named = {str(name): value for name, value in record.items()}
-            row = rows.get(int(named["id"]))
-            if row is None:
-                raise InputError(f"{path} has no candidate {named['id']}")
-            data = dict(row.data) | {"row": {name: _plain(value) for name, value in named.items()}}
-            database.write(row, key_values(named) | {"run_id": row.run_id}, data, id=row.id)
-        database.metadata = _metadata(list(table.columns))
+    with ase.db.connect(path, use_lock_file=False) as database:
+        there = {row.candidate: row for row in database.select()}
+    records = {int(record["id"]): record for record in table.to_dict("records")}
+    lacking = next((record["id"] for k, record in records.items() if k not in there), None)
+    if lacking is not None:
+        raise InputError(f"{path} has no candidate {lacking}")
+
+    def rows() -> Iterator[_Row]:
+        for candidate, row in there.items():
+            named = {str(name): value for name, value in records[candidate].items()}
+            yield row, named, {"run_id": row.run_id}, dict(row.data)
+
+    with new_file(path) as file:
+        _write(file, rows(), [str(name) for name in table.columns])
 
 
 def check_designs_db(folder: Path, ids: Iterable[str]) -> None:
@@ -209,7 +248,8 @@ def key_values(row: Mapping[str, object]) -> KeyValues:
             if value and isinstance(convert_str_to_int_float_bool_or_str(value), str):
                 found[key_name(name)] = value
         elif isinstance(value, int | float | np.number) and math.isfinite(value):
-            found[key_name(name)] = value if isinstance(value, int) else float(value)
+            number = value if isinstance(value, int) else float(f"{float(value):.{_DIGITS}g}")
+            found[key_name(name)] = number
     if not row.get("structure_file", True):
         found["not_finite"] = True
     return found
