@@ -157,7 +157,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
 
 
 def _reasons(
-    cells: Sequence[Structure], kinds: Sequence[Template | None], solid: Sequence[bool]
+    cells: Sequence[Structure], kinds: Sequence[Template | None], solid: NDArray[np.bool_]
 ) -> "pd.Series[Any]":
     """Why each structure does not keep its template; empty for those that do."""
     reasons = [
