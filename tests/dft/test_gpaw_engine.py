@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from benchmarks.dft_agreement import strontium_titanate
 from smoacs.dft import DftError, DftSettings, gpaw_engine, plan_calculation
-from smoacs.dft.gpaw_engine import band_gaps
+from smoacs.dft.reading import band_gaps
 from smoacs.errors import MissingExtraError
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"

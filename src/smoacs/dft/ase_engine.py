@@ -15,14 +15,13 @@ from typing import Any, Final
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import CalculatorSetupError, PropertyNotImplementedError
-from ase.units import GPa
 
 from smoacs.dft.calculation import Calculation, DftError, DftValues
 from smoacs.dft.programs import PROGRAMS
+from smoacs.dft.reading import band_gaps, read_values, to_atoms
 from smoacs.dft.worker import serve
 from smoacs.errors import InputError, MissingExtraError
 
-_DIGITS: Final = 6
 _N_ARGUMENTS: Final = 2
 
 
@@ -66,55 +65,26 @@ def run(calculation: Calculation, name: str) -> DftValues:
         warnings.simplefilter("ignore")
         try:
             atoms.calc = make(calculation)
-            return read_values(atoms, calculation, name)
+            return _values(atoms, calculation, name)
         except CalculatorSetupError as error:
             raise MissingExtraError(f"{name} is not set up for ASE: {error}") from error
 
 
-def to_atoms(calculation: Calculation) -> Atoms:
-    """The crystal for ASE, with starting moments where it is spin-polarised."""
-    return Atoms(
-        calculation.symbols,
-        scaled_positions=calculation.frac_coords,
-        cell=calculation.cell,
-        pbc=True,
-        magmoms=calculation.moments if calculation.spin_polarized else None,
-    )
-
-
-def read_values(atoms: Atoms, calculation: Calculation, name: str) -> DftValues:
+def _values(atoms: Atoms, calculation: Calculation, name: str) -> DftValues:
     """Ask the calculator of `atoms` for everything; it calculates, or reads what it has.
 
     Raises:
         DftError: It did not converge, or gives no eigenvalues.
     """
+    calculator: Any = atoms.calc
     try:
-        energy = float(atoms.get_potential_energy())
+        atoms.get_potential_energy()
     except PropertyNotImplementedError as error:
         raise DftError("its output holds no energy: it did not finish") from error
-    calculator: Any = atoms.calc
     if getattr(calculator, "converged", True) is False:
         raise DftError(f"not self-consistent after {calculation.max_iterations} iterations")
-    forces = np.asarray(atoms.get_forces(), dtype=float)
-    stress = _stress(atoms)
-    gap, direct = _gaps(calculator)
-    polarized = calculation.spin_polarized
-    return DftValues(
-        band_gap=_rounded(gap),
-        band_gap_direct=_rounded(direct),
-        energy_per_atom=_rounded(energy / len(atoms)),
-        pressure=None if stress is None else _rounded(-stress[:3].mean() / GPa),
-        stress=None if stress is None else tuple(_rounded(x / GPa) for x in stress),
-        forces=tuple(tuple(_rounded(x) for x in row) for row in forces),
-        max_force=_rounded(np.linalg.norm(forces, axis=1).max()),
-        magnetic_moment=_rounded(_moment(atoms)) if polarized else 0.0,
-        spin_polarized=polarized,
-        hubbard_u=calculation.hubbard_u,
-        cutoff=calculation.cutoff,
-        kpoints=calculation.kpoints,
-        iterations=_iterations(calculator),
-        engine=f"{name} {getattr(calculator, 'version', '') or ''}".strip(),
-    )
+    engine = f"{name} {getattr(calculator, 'version', '') or ''}".strip()
+    return read_values(atoms, calculation, _gaps(calculator), engine)
 
 
 def gaps_at_fermi_level(
@@ -131,20 +101,15 @@ def gaps_at_fermi_level(
     Raises:
         DftError: There are no empty bands.
     """
-    tops, bottoms, direct = [], [], []
+    numbers = []
     for bands in eigenvalues:
         filled = (bands <= fermi_level).sum(axis=1)
         if (filled != filled[0]).any():
             return 0.0, 0.0
-        n = int(filled[0])
-        if n == bands.shape[1]:
+        if filled[0] == bands.shape[1]:
             raise DftError("there are no empty bands, and so no gap: add some to the calculator")
-        bottoms.append(bands[:, n].min())
-        if n > 0:
-            tops.append(bands[:, n - 1].max())
-            direct.append((bands[:, n] - bands[:, n - 1]).min())
-    gap = float(min(bottoms) - max(tops))
-    return (gap, float(min(direct))) if gap > 0.0 else (0.0, 0.0)
+        numbers.append(float(filled[0]))
+    return band_gaps(eigenvalues, numbers)
 
 
 def _gaps(calculator: Any) -> tuple[float, float]:  # noqa: ANN401 - calculators share no base class
@@ -156,33 +121,6 @@ def _gaps(calculator: Any) -> tuple[float, float]:  # noqa: ANN401 - calculators
     except (AttributeError, NotImplementedError, PropertyNotImplementedError, TypeError) as error:
         raise DftError("the calculator gives no eigenvalues with a Fermi level") from error
     return gaps_at_fermi_level(bands, level)
-
-
-def _stress(atoms: Atoms) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
-    """Stress (eV/Å³) as xx, yy, zz, yz, xz, xy; None where the calculator has none."""
-    try:
-        stress = atoms.get_stress()
-    except (NotImplementedError, PropertyNotImplementedError):
-        return None
-    return None if stress is None else np.asarray(stress, dtype=float)
-
-
-def _moment(atoms: Atoms) -> float:
-    """Magnetic moment of the cell (µB): its own, or the sum of the atoms'."""
-    try:
-        return float(atoms.get_magnetic_moment())
-    except (NotImplementedError, PropertyNotImplementedError):
-        return float(np.sum(atoms.get_magnetic_moments()))
-
-
-def _iterations(calculator: Any) -> int:  # noqa: ANN401
-    """Iterations until self-consistency; 0 where the calculator does not say."""
-    count = getattr(calculator, "get_number_of_iterations", None)
-    return int(count() or 0) if callable(count) else 0
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), _DIGITS) + 0.0  # no -0.0
 
 
 def _in_a_folder(calculation: Calculation) -> DftValues:

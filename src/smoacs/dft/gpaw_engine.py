@@ -8,14 +8,13 @@ import importlib
 import importlib.util
 import shlex
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smoacs.dft.calculation import Calculation, DftError, DftValues
+from smoacs.dft.reading import band_gaps, read_values, to_atoms
 from smoacs.dft.worker import serve
 from smoacs.errors import MissingExtraError
 
@@ -38,12 +37,8 @@ _EIGENSTATES: Final = 1e-6
 """Convergence of the bands (eV² per electron); ten times less strict than GPAW's default halves no
 digit of gap, energy and pressure and saves a sixth of the time."""
 
-_DIGITS: Final = 6
-"""Decimals that are kept, of every unit."""
-
 _FULL: Final = 1e-3
-"""Occupation below which a band counts as empty, and distance from a whole number of electrons
-per spin below which a crystal may be an insulator."""
+"""Occupation below which a band counts as empty."""
 
 
 def run(calculation: Calculation) -> DftValues:
@@ -56,76 +51,18 @@ def run(calculation: Calculation) -> DftValues:
     gpaw = _import_gpaw()
     for symbol in sorted(set(calculation.symbols)):
         _check_paw_data(symbol)
-    from ase import Atoms  # noqa: PLC0415 - with the extra
-    from ase.units import GPa  # noqa: PLC0415
-
-    atoms = Atoms(
-        calculation.symbols,
-        scaled_positions=calculation.frac_coords,
-        cell=calculation.cell,
-        pbc=True,
-        magmoms=calculation.moments if calculation.spin_polarized else None,
-    )
+    atoms = to_atoms(calculation)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        calculator = _calculator(gpaw, calculation)
-        atoms.calc = calculator
+        atoms.calc = _calculator(gpaw, calculation)
         try:
-            energy = float(atoms.get_potential_energy())
+            atoms.get_potential_energy()
         except gpaw.ConvergenceError as error:
             raise DftError(
                 f"not self-consistent after {calculation.max_iterations} iterations"
             ) from error
-        forces = np.asarray(atoms.get_forces())
-        stress = _stress(atoms)
-    gap, direct = _gaps(calculator)
-    return DftValues(
-        band_gap=_rounded(gap),
-        band_gap_direct=_rounded(direct),
-        energy_per_atom=_rounded(energy / len(atoms)),
-        pressure=None if stress is None else _rounded(-stress[:3].mean() / GPa),
-        stress=None if stress is None else tuple(_rounded(x / GPa) for x in stress),
-        forces=tuple(tuple(_rounded(x) for x in row) for row in forces),
-        max_force=_rounded(np.linalg.norm(forces, axis=1).max()),
-        magnetic_moment=_rounded(calculator.get_magnetic_moment())
-        if calculation.spin_polarized
-        else 0.0,
-        spin_polarized=calculation.spin_polarized,
-        hubbard_u=calculation.hubbard_u,
-        cutoff=calculation.cutoff,
-        kpoints=calculation.kpoints,
-        iterations=int(calculator.get_number_of_iterations()),
-        engine=f"GPAW {gpaw.__version__}",
-    )
-
-
-def band_gaps(
-    eigenvalues: Sequence[NDArray[np.float64]], electrons: Sequence[float]
-) -> tuple[float, float]:
-    """Smallest indirect and direct gaps (eV) of bands on a grid; 0 and 0 for a metal.
-
-    A gap needs a whole number n of electrons in each spin; it lies between band n of all k-points
-    and band n + 1, across both spins (indirect), or within a spin and k-point (direct).
-
-    Args:
-        eigenvalues: For each spin, sorted energies (eV), [K, bands].
-        electrons: For each spin, number of electrons, in bands that hold one each.
-    """
-    tops, bottoms, direct = [], [], []
-    for bands, number in zip(eigenvalues, electrons, strict=True):
-        n = round(number)
-        if abs(number - n) > _FULL:
-            return 0.0, 0.0
-        if n > 0:
-            tops.append(bands[:, n - 1].max())
-            direct.append((bands[:, n] - bands[:, n - 1]).min())
-        bottoms.append(bands[:, n].min())
-    gap = float(min(bottoms) - max(tops))
-    return (gap, float(min(direct))) if gap > 0.0 else (0.0, 0.0)
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), _DIGITS) + 0.0  # no -0.0
+        gaps = _gaps(atoms.calc)
+        return read_values(atoms, calculation, gaps, f"GPAW {gpaw.__version__}")
 
 
 def _calculator(gpaw: Any, calculation: Calculation) -> Any:  # noqa: ANN401 - GPAW has no types
@@ -155,14 +92,6 @@ def _gaps(calculator: Any) -> tuple[float, float]:  # noqa: ANN401
     if max((f / weights[:, None])[:, -1].max() for f in held) > _FULL * per_band:
         raise DftError("the highest band is occupied: too few bands for this metal")
     return band_gaps(bands, [float(f.sum()) / per_band for f in held])
-
-
-def _stress(atoms: Any) -> NDArray[np.float64] | None:  # noqa: ANN401 - ASE is typed in part
-    """Stress (eV/Å³) as xx, yy, zz, yz, xz, xy; None where GPAW has none (some with U)."""
-    try:
-        return np.asarray(atoms.get_stress(), dtype=float)
-    except NotImplementedError:
-        return None
 
 
 def _import_gpaw() -> Any:  # noqa: ANN401

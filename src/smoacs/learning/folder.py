@@ -30,73 +30,58 @@ _SETTINGS: Final = "learn.json"
 _LOCK: Final = "lock"
 
 
+class _Inside:
+    """A path inside of a folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: "RoundFolder | LearnFolder", _: type | None = None) -> Path:
+        return folder.path / self._name
+
+
 @dataclass(frozen=True)
 class RoundFolder:
-    """What one round leaves behind."""
+    """What one round leaves behind.
+
+    Attributes:
+        path: The folder.
+        run: The run directory of its designs.
+        chosen: Which designs are labelled.
+        designs: What was predicted of them and what came out.
+        labels: Their labels in the training layout.
+        weights: The weights after the round.
+        training: Data, checkpoints and logs of the fine-tuning.
+        numbers: The numbers; the round is complete when they are there.
+    """
 
     path: Path
-
-    @property
-    def run(self) -> Path:
-        """The run directory of its designs."""
-        return self.path / "run"
-
-    @property
-    def chosen(self) -> Path:
-        """Which designs are labelled."""
-        return self.path / "chosen.csv"
-
-    @property
-    def designs(self) -> Path:
-        """What was predicted of them and what came out."""
-        return self.path / "designs.csv"
-
-    @property
-    def labels(self) -> Path:
-        """Their labels in the training layout."""
-        return self.path / "labels.parquet"
-
-    @property
-    def weights(self) -> Path:
-        """The weights after the round."""
-        return self.path / "weights.safetensors"
-
-    @property
-    def training(self) -> Path:
-        """Data, checkpoints and logs of the fine-tuning."""
-        return self.path / "training"
-
-    @property
-    def numbers(self) -> Path:
-        """The numbers; the round is complete when they are there."""
-        return self.path / "round.json"
+    run = _Inside("run")
+    chosen = _Inside("chosen.csv")
+    designs = _Inside("designs.csv")
+    labels = _Inside("labels.parquet")
+    weights = _Inside("weights.safetensors")
+    training = _Inside("training")
+    numbers = _Inside("round.json")
 
 
 @dataclass(frozen=True)
 class LearnFolder:
-    """What all rounds leave behind."""
+    """What all rounds leave behind.
+
+    Attributes:
+        path: The folder.
+        labels: The cache of the calculations.
+        labelled: All labels so far, in the training layout.
+        rounds: The table of numbers.
+        weights: The last weights.
+    """
 
     path: Path
-
-    @property
-    def labels(self) -> Path:
-        """The cache of the calculations."""
-        return self.path / "labels.jsonl"
-
-    @property
-    def labelled(self) -> Path:
-        """All labels so far, in the training layout."""
-        return self.path / "labelled.parquet"
-
-    @property
-    def rounds(self) -> Path:
-        """The table of numbers."""
-        return self.path / "rounds.csv"
-
-    @property
-    def weights(self) -> Path:
-        """The last weights."""
-        return self.path / "weights.safetensors"
+    labels = _Inside("labels.jsonl")
+    labelled = _Inside("labelled.parquet")
+    rounds = _Inside("rounds.csv")
+    weights = _Inside("weights.safetensors")
 
     def round(self, number: int) -> RoundFolder:
         """The folder of a round."""
