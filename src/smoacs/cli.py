@@ -41,9 +41,8 @@ from smoacs.commands.options import (
 from smoacs.commands.outcome import EXIT_INTERRUPTED, progress_bar, tell_results
 from smoacs.commands.predict import predict
 from smoacs.commands.relax import relax
-from smoacs.commands.report import report
 from smoacs.commands.resume import resume
-from smoacs.commands.show import show
+from smoacs.commands.show import report, show
 from smoacs.errors import InputError
 from smoacs.interrupt import ending_signals
 

@@ -25,7 +25,7 @@ from smoacs.chemistry.oxidation import (
     tables_of_crystals,
 )
 from smoacs.chemistry.presets import PRESETS, Preset
-from smoacs.chemistry.radii import ionic_radius, radius_table
+from smoacs.chemistry.radii import goldschmidt, ionic_radius, radius_table
 from smoacs.chemistry.selection import (
     ElementRule,
     element_items,
@@ -33,7 +33,6 @@ from smoacs.chemistry.selection import (
     forbidden_rules,
 )
 from smoacs.chemistry.site_charges import neutral_site_charges
-from smoacs.chemistry.tolerance import goldschmidt
 from smoacs.chemistry.valence import valence_table
 
 __all__ = [

@@ -15,6 +15,7 @@ Sources, in this order:
 Radii that are not positive (Shannon's H+) are left out: those ions have none.
 """
 
+import math
 from functools import cache
 from typing import Any, Final
 
@@ -104,3 +105,16 @@ def _extended_radii(symbol: str) -> dict[tuple[int, int], float]:
         for row in rows
         if row["ionic_radius"] > 0.0
     }
+
+
+def goldschmidt(r_a: float, r_b: float, r_x: float) -> float:
+    """Tolerance factor t = (r_A + r_X) / (√2 (r_B + r_X)) of ABX3; 1 in the ideal cube.
+
+    V. M. Goldschmidt, Naturwissenschaften 14, 477 (1926).
+
+    Args:
+        r_a: Ionic radius (Å) of the twelve-coordinated cation.
+        r_b: Ionic radius (Å) of the cation in the octahedron.
+        r_x: Ionic radius (Å) of the anion.
+    """
+    return (r_a + r_x) / (math.sqrt(2.0) * (r_b + r_x))

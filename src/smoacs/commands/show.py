@@ -1,4 +1,4 @@
-"""`smoacs show`: a run, or one of its crystals, in the terminal."""
+"""`smoacs show` and `smoacs report`: a run in the terminal, and as a page."""
 
 import sys
 from pathlib import Path
@@ -46,3 +46,16 @@ def show(
         view = design_view(run, number)
     # A program that reads the output wants whole lines, however long.
     Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(view)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that --out named.")],
+) -> None:
+    """Write report.html of a run again, with all that has joined its table since.
+
+    One page to look at the candidates in a browser. It needs no network.
+    """
+    with quick_imports():
+        from smoacs.runs import write_report
+
+    typer.echo(write_report(folder))

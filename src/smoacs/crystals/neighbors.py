@@ -1,4 +1,4 @@
-"""Neighbour lists: a value of its own that knows when it is stale.
+"""Neighbour lists: pairs of atoms that are near each other.
 
 The list is a half list: each pair of atoms closer than the cutoff (periodic images included) once.
 Crystals of a batch never share edges.
@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from smoacs.crystals.crystals import Crystals
-from smoacs.crystals.pair_search import close_pairs, has_volume, volumes_and_heights
+from smoacs.crystals.pair_search import close_pairs
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,16 @@ class NeighborList:
         edge_index: Atoms i <= j of each edge, sorted by (i, j), shape [2, M].
         shifts: Whole lattice vectors from i's cell to j's image, shape [M, 3]; the edge's vector is
             (frac_coords[j] + shifts - frac_coords[i]) @ cell.
-        cutoff: Distance (Å) up to which the list is complete while it is not stale.
+        cutoff: Distance (Å) up to which the list is complete.
         skin: Extra distance (Å) up to which edges were collected.
-        frac_coords: Fractional coordinates when the list was built, shape [N, 3].
-        cell: Cells when the list was built, Å, shape [B, 3, 3].
+        n_atoms: Atoms of the batch.
     """
 
     edge_index: Int[Tensor, "2 edges"]
     shifts: Int[Tensor, "edges 3"]
     cutoff: float
     skin: float
-    frac_coords: Float[Tensor, "atoms 3"]
-    cell: Float[Tensor, "systems 3 3"]
+    n_atoms: int
 
     @property
     def n_edges(self) -> int:
@@ -48,11 +46,10 @@ class NeighborList:
         In a small cell many edges join the same two atoms through different images.
         """
         i, j = self.edge_index
-        n_atoms = len(self.frac_coords)
-        numbers, pair = torch.unique_consecutive(i * n_atoms + j, return_inverse=True)
+        numbers, pair = torch.unique_consecutive(i * self.n_atoms + j, return_inverse=True)
         if len(numbers) == self.n_edges:  # in a large cell, every edge joins a pair of its own
             return self.edge_index, pair
-        return torch.stack([numbers // n_atoms, numbers % n_atoms]), pair
+        return torch.stack([numbers // self.n_atoms, numbers % self.n_atoms]), pair
 
     def vectors(self, crystals: Crystals) -> Float[Tensor, "edges 3"]:
         """Edge vectors from i to j's image, Å, shape [M, 3]; differentiable."""
@@ -66,13 +63,7 @@ class NeighborList:
 
     def to(self, device: torch.device | str) -> "NeighborList":
         """A copy on `device`."""
-        return replace(
-            self,
-            edge_index=self.edge_index.to(device),
-            shifts=self.shifts.to(device),
-            frac_coords=self.frac_coords.to(device),
-            cell=self.cell.to(device),
-        )
+        return replace(self, edge_index=self.edge_index.to(device), shifts=self.shifts.to(device))
 
     def full(self) -> tuple[Int[Tensor, "2 directed"], Int[Tensor, "directed 3"]]:
         """Both directions of every edge: edge_index [2, 2M] and shifts [2M, 3]."""
@@ -80,32 +71,6 @@ class NeighborList:
             torch.cat([self.edge_index, self.edge_index.flip(0)], dim=1),
             torch.cat([self.shifts, -self.shifts]),
         )
-
-    def stale_systems(self, crystals: Crystals) -> Bool[Tensor, " systems"]:
-        """Whether a pair may have come within the cutoff unseen, shape [B].
-
-        A crystal that is deformed by F (cell_now = cell_then @ F) and whose atoms then move by at
-        most u brings no pair closer than sigma_min(F) * d - 2 u. The bound is exact, not a guess.
-        A crystal whose cell is or was not finite, or was flat, is stale.
-        """
-        with torch.no_grad():
-            then, now = self.cell.double(), crystals.cell.double()
-            usable = has_volume(volumes_and_heights(then)[0]) & now.isfinite().all(2).all(1)
-            then, now = (
-                torch.where(usable[:, None, None], c, torch.eye(3).to(c)) for c in (then, now)
-            )
-            sigma = torch.linalg.svdvals(torch.linalg.solve(then, now))[:, -1]
-            moved = (crystals.frac_coords - self.frac_coords).double()
-            step = (moved.unsqueeze(1) @ now[crystals.system_idx]).squeeze(1)
-            farthest = torch.zeros_like(sigma)
-            farthest.scatter_reduce_(0, crystals.system_idx, step.norm(dim=1), "amax")
-            safe = sigma * (self.cutoff + self.skin) - 2 * farthest >= self.cutoff
-            stale: Tensor = ~(usable & safe)
-            return stale
-
-    def is_stale(self, crystals: Crystals) -> bool:
-        """Whether any crystal of the batch needs a new list."""
-        return bool(self.stale_systems(crystals).any())
 
 
 def neighbor_list(crystals: Crystals, cutoff: float, skin: float = 0.0) -> NeighborList:
@@ -119,6 +84,5 @@ def neighbor_list(crystals: Crystals, cutoff: float, skin: float = 0.0) -> Neigh
         shifts=shifts,
         cutoff=cutoff,
         skin=skin,
-        frac_coords=crystals.frac_coords.detach().clone(),
-        cell=crystals.cell.detach().clone(),
+        n_atoms=crystals.n_atoms,
     )

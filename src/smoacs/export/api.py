@@ -8,9 +8,8 @@ from smoacs.errors import InputError
 from smoacs.export.design import Design, choose_designs
 from smoacs.export.espresso import read_pseudopotentials, write_espresso
 from smoacs.export.gpaw import write_gpaw
-from smoacs.export.plain import write_cif, write_extxyz, write_poscar
+from smoacs.export.plain import write_cif, write_extxyz, write_poscar, write_vasp
 from smoacs.export.safe import without_formulas
-from smoacs.export.vasp import write_vasp
 from smoacs.results import csv_text
 from smoacs.runs import SavedRun, read_run, run_directory
 

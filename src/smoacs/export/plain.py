@@ -1,11 +1,13 @@
-"""Structure files."""
+"""Structure files, and the input of VASP, which is little more."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import ase.io
 from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp.inputs import Poscar
+from pymatgen.io.vasp.sets import MPRelaxSet
 
 from smoacs.export.design import Design
 
@@ -33,3 +35,16 @@ def write_extxyz(designs: Sequence[Design], folder: Path) -> None:
         atoms.info = {"id": design.id, "formula": design.formula}
         frames.append(atoms)
     ase.io.write(folder / "designs.extxyz", frames, format="extxyz")
+
+
+def write_vasp(designs: Sequence[Design], folder: Path) -> None:
+    """Write a folder for each design: INCAR, KPOINTS, POSCAR, and the names of the POTCARs.
+
+    pymatgen's `MPRelaxSet`; starting moments follow the oxidation states where it has such.
+    POTCAR.spec names the pseudopotential of each element, one a line, in the order of POSCAR.
+    """
+    for design in designs:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice on POTCARs, which are not written
+            inputs = MPRelaxSet(design.structure)
+            inputs.write_input(str(folder / design.name), potcar_spec=True)

@@ -151,7 +151,6 @@ def _chunk(systems: Tensor, crystals: Crystals, neighbors: NeighborList) -> Chun
         shifts=neighbors.shifts[edges],
         cutoff=neighbors.cutoff,
         skin=neighbors.skin,
-        frac_coords=neighbors.frac_coords[atoms],
-        cell=neighbors.cell[first : last + 1],
+        n_atoms=int(atoms.sum()),
     )
     return crystals.select(systems), part

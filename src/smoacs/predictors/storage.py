@@ -4,6 +4,7 @@ The header's `smoacs` entry says what the file is (`smoacs.predictors.header`). 
 to the tensors before a network is built, and the tensors to their fingerprint.
 """
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,6 @@ from torch import Tensor
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.errors import InputError
 from smoacs.files import write_file
-from smoacs.predictors.fingerprint import fingerprint
 from smoacs.predictors.header import WeightsHeader, header_text, parse_header
 from smoacs.predictors.network import Network
 from smoacs.predictors.readout import DESCRIPTORS, HALF, KernelReadout
@@ -212,3 +212,18 @@ def stack_members(networks: list[Network]) -> Network:
         }
     )
     return stacked
+
+
+def fingerprint(tensors: Mapping[str, Tensor], decisive: str) -> str:
+    """SHA-256 of what the numbers of a predictor follow from, in hexadecimal.
+
+    Args:
+        tensors: All tensors of a weights file: their names, shapes, types and bytes count.
+        decisive: What else decides (`WeightsHeader.decisive`).
+    """
+    digest = hashlib.sha256(decisive.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

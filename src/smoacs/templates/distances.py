@@ -5,7 +5,6 @@ Cf, which have none, take that of Cm. Ionic radii are Shannon's at the site's ox
 coordination 6 (see `smoacs.chemistry.radii`); an ion without one takes its covalent radius.
 """
 
-from dataclasses import replace
 from functools import cache
 from typing import Final, Literal
 
@@ -94,20 +93,14 @@ def prune_large_elements(
             if not left.any(axis=1).all():
                 allowed[k] = False
                 break
-    kept = np.array([bool(one.any(axis=1).all()) for one in allowed])
-    if not kept.any():
+    left = template.allowing(allowed)
+    if left is None:
         msg = (
             f"{cause} exclude each other: in the largest cell that is allowed, {tightest} of "
             f"template {template.name!r} are too close for any elements allowed there"
         )
         raise InputError(msg)
-    return replace(
-        template,
-        combinations=template.combinations[kept],
-        combination_names=tuple(np.array(template.combination_names, dtype=object)[kept]),
-        allowed=allowed[kept],
-        radii=None if template.radii is None else np.where(allowed, template.radii, 0.0)[kept],
-    )
+    return left
 
 
 def _shortest(coords: Floats, lattice: Floats, number: NDArray[np.int64], cutoff: float) -> Floats:

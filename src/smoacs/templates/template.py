@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from smoacs.chemistry import ELEMENTS, N_ELEMENTS, OxidationTable, parse_elements
+from smoacs.chemistry import ELEMENTS, N_ELEMENTS, parse_elements
 from smoacs.errors import InputError
-from smoacs.templates.charges import allowed_at
 from smoacs.templates.restrict import (
     SiteRule,
     blame,
@@ -196,43 +195,32 @@ class Template:
             InputError: An element is unknown, or no combination is left.
         """
         restricted = self.allowed & combined(rules, self.n_sites)
-        kept = fillable(restricted)
-        if not kept.any():
+        left = self.allowing(restricted)
+        if left is None:
             clash = conflict(self.allowed, rules)
-            left = self.allowed & combined(clash, self.n_sites)
-            possible = np.asarray(np.any(left, axis=2))
+            possible = np.asarray(np.any(self.allowed & combined(clash, self.n_sites), axis=2))
             sites = unfilled(self.allowed, possible, self.site_labels, self.combinations)
             why = blame([rule.text for rule in clash])
             msg = f"no element is left for site {sites} of template {self.name!r}: {why}"
             raise InputError(msg)
+        return left
+
+    def allowing(self, allowed: NDArray[np.bool_]) -> "Template | None":
+        """The template with fewer elements on its sites; None if no combination is left.
+
+        Args:
+            allowed: Elements that a site may hold under a combination, [K, N, 98]; combinations
+                that leave a site without one are dropped.
+        """
+        kept = fillable(allowed)
+        if not kept.any():
+            return None
         return replace(
             self,
             combinations=self.combinations[kept],
             combination_names=tuple(np.array(self.combination_names, dtype=object)[kept]),
-            allowed=restricted[kept],
-            radii=None if self.radii is None else np.where(restricted, self.radii, 0.0)[kept],
-        )
-
-    def with_combinations(
-        self, combinations: NDArray[np.int8], names: Sequence[str], table: OxidationTable
-    ) -> "Template":
-        """The template with other neutral charges of its sites, and the elements that take them.
-
-        Args:
-            combinations: Oxidation number of each site, [K, N]; every row adds up to 0.
-            names: Of the combinations.
-            table: Oxidation numbers by element.
-
-        Raises:
-            InputError: A row is not neutral, or leaves a site without an element.
-        """
-        allowed, radii = allowed_at(combinations, self.roles, table)
-        return replace(
-            self,
-            combinations=combinations,
-            combination_names=tuple(names),
-            allowed=allowed,
-            radii=None if self.radii is None else radii,
+            allowed=allowed[kept],
+            radii=None if self.radii is None else np.where(allowed, self.radii, 0.0)[kept],
         )
 
     def with_ties(self, groups: Sequence[Sequence[int]]) -> "Template":
@@ -247,19 +235,11 @@ class Template:
             InputError: No combination is left.
         """
         tied_to = tie(self.n_sites, groups, self.tied_to)
-        allowed = common_elements(self.allowed, tied_to)
-        kept = fillable(allowed)
-        if not kept.any():
+        left = self.allowing(common_elements(self.allowed, tied_to))
+        if left is None:
             msg = f"tied sites of template {self.name!r} have no element in common"
             raise InputError(msg)
-        return replace(
-            self,
-            combinations=self.combinations[kept],
-            combination_names=tuple(np.array(self.combination_names, dtype=object)[kept]),
-            allowed=allowed[kept],
-            radii=None if self.radii is None else np.where(allowed, self.radii, 0.0)[kept],
-            tied_to=tied_to,
-        )
+        return replace(left, tied_to=tied_to)
 
     def sites(self, key: str, setting: str = "sites") -> tuple[int, ...]:
         """Indices of the sites that a key names: a kind, "X", or some, "X[0]" or "X[0:2]".

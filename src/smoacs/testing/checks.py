@@ -5,7 +5,7 @@ the predictor's elements), and tolerances (None for those of the precision of th
 values), and raises `PredictorCheckError`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol
 
 import torch
@@ -45,6 +45,25 @@ class Check(Protocol):
     ) -> None:
         """Raise `PredictorCheckError` if the predictor fails."""
         ...
+
+
+def _unchanged_by(descriptions: Callable[[Crystals], Iterator[Crystals]]) -> Check:
+    """The check that properties stay the same in other descriptions of the same crystals."""
+
+    def check(
+        predictor: Predictor,
+        crystals: Crystals | None = None,
+        tolerances: ModelTolerance | None = None,
+    ) -> None:
+        crystals = _given(predictor, crystals)
+        expected = values_of(predictor, crystals)
+        for other in descriptions(crystals):
+            require_equal(name, values_of(predictor, other), expected, tolerances)
+
+    name = descriptions.__name__.removeprefix("check_")
+    check.__name__ = check.__qualname__ = descriptions.__name__
+    check.__doc__ = descriptions.__doc__
+    return check
 
 
 def check_predictor(
@@ -134,16 +153,11 @@ def check_batching(
     require_equal("batching", values_of(predictor, crystals), expected, tolerances)
 
 
-def check_atom_order(
-    predictor: Predictor,
-    crystals: Crystals | None = None,
-    tolerances: ModelTolerance | None = None,
-) -> None:
+@_unchanged_by
+def check_atom_order(crystals: Crystals) -> Iterator[Crystals]:
     """The order of the atoms does not matter."""
-    crystals = _given(predictor, crystals)
     shuffled = torch.randperm(crystals.n_atoms, generator=_generator())
-    order = shuffled[torch.argsort(crystals.system_idx[shuffled], stable=True)]
-    _require_same(predictor, crystals, take_atoms(crystals, order), tolerances, check="atom_order")
+    yield take_atoms(crystals, shuffled[torch.argsort(crystals.system_idx[shuffled], stable=True)])
 
 
 def check_system_order(
@@ -160,68 +174,42 @@ def check_system_order(
     require_equal("system_order", values_of(predictor, moved), expected, tolerances)
 
 
-def check_origin_shift(
-    predictor: Predictor,
-    crystals: Crystals | None = None,
-    tolerances: ModelTolerance | None = None,
-) -> None:
+@_unchanged_by
+def check_origin_shift(crystals: Crystals) -> Iterator[Crystals]:
     """The origin does not matter."""
-    crystals = _given(predictor, crystals)
     shift = torch.tensor([0.31, -0.17, 0.43]).to(crystals.frac_coords)
-    moved = crystals.replace(frac_coords=crystals.frac_coords + shift)
-    _require_same(predictor, crystals, moved, tolerances, check="origin_shift")
+    yield crystals.replace(frac_coords=crystals.frac_coords + shift)
 
 
-def check_rotation(
-    predictor: Predictor,
-    crystals: Crystals | None = None,
-    tolerances: ModelTolerance | None = None,
-) -> None:
+@_unchanged_by
+def check_rotation(crystals: Crystals) -> Iterator[Crystals]:
     """Neither the orientation matters, nor inversion: properties are scalars."""
-    crystals = _given(predictor, crystals)
     random = torch.randn(3, 3, generator=_generator(), dtype=torch.float64)
     orthogonal = torch.linalg.qr(random).Q.to(crystals.cell)
     for operation in (orthogonal, -orthogonal):
-        moved = crystals.replace(cell=crystals.cell @ operation)
-        _require_same(predictor, crystals, moved, tolerances, check="rotation")
+        yield crystals.replace(cell=crystals.cell @ operation)
 
 
-def check_lattice_translation(
-    predictor: Predictor,
-    crystals: Crystals | None = None,
-    tolerances: ModelTolerance | None = None,
-) -> None:
+@_unchanged_by
+def check_lattice_translation(crystals: Crystals) -> Iterator[Crystals]:
     """Atoms may be moved by whole lattice vectors."""
-    crystals = _given(predictor, crystals)
     whole = torch.randint(-2, 3, crystals.frac_coords.shape, generator=_generator())
-    moved = crystals.replace(frac_coords=crystals.frac_coords + whole)
-    _require_same(predictor, crystals, moved, tolerances, check="lattice_translation")
+    yield crystals.replace(frac_coords=crystals.frac_coords + whole)
 
 
-def check_cell_choice(
-    predictor: Predictor,
-    crystals: Crystals | None = None,
-    tolerances: ModelTolerance | None = None,
-) -> None:
+@_unchanged_by
+def check_cell_choice(crystals: Crystals) -> Iterator[Crystals]:
     """Other vectors that span the same lattice describe the same crystal."""
-    crystals = _given(predictor, crystals)
     change = torch.tensor([[1.0, 1, 0], [0, 1, 0], [0, -1, 1]]).to(crystals.cell)
-    moved = crystals.replace(
-        cell=change @ crystals.cell, frac_coords=crystals.frac_coords @ torch.linalg.inv(change)
-    )
-    _require_same(predictor, crystals, moved, tolerances, check="cell_choice")
+    frac_coords = crystals.frac_coords @ torch.linalg.inv(change)
+    yield crystals.replace(cell=change @ crystals.cell, frac_coords=frac_coords)
 
 
-def check_supercell(
-    predictor: Predictor,
-    crystals: Crystals | None = None,
-    tolerances: ModelTolerance | None = None,
-) -> None:
+@_unchanged_by
+def check_supercell(crystals: Crystals) -> Iterator[Crystals]:
     """A supercell has the same properties: all of them are intensive."""
-    crystals = _given(predictor, crystals)
     for axis in range(3):
-        moved = doubled(crystals, axis)
-        _require_same(predictor, crystals, moved, tolerances, check="supercell")
+        yield doubled(crystals, axis)
 
 
 def check_neighbor_skin(
@@ -361,18 +349,6 @@ def _first_beyond(crystals: Crystals, cutoff: float) -> Tensor:
     least = torch.full_like(crystals.volume, cutoff + SKIN)
     system = crystals.system_idx[neighbors.edge_index[0]]
     return least.scatter_reduce(0, system[beyond], distance[beyond], "amin")
-
-
-def _require_same(
-    predictor: Predictor,
-    crystals: Crystals,
-    moved: Crystals,
-    tolerances: ModelTolerance | None,
-    *,
-    check: str,
-) -> None:
-    expected = values_of(predictor, crystals)
-    require_equal(check, values_of(predictor, moved), expected, tolerances)
 
 
 def _require_differentiable(check: str, predictor: Predictor, crystals: Crystals) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -109,17 +109,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        near = self.neighbors
-        crystals = self.crystals.to(device)
         return Batch(
-            crystals=crystals,
-            neighbors=replace(
-                near,
-                edge_index=near.edge_index.to(device),
-                shifts=near.shifts.to(device),
-                frac_coords=crystals.frac_coords,
-                cell=crystals.cell,
-            ),
+            crystals=self.crystals.to(device),
+            neighbors=self.neighbors.to(device),
             labels=self.labels.to(device),
             weights=self.weights.to(device),
             forces=self.forces.to(device),
@@ -231,8 +223,7 @@ def make_batch(
         shifts=torch.from_numpy(data.shifts[bonds].astype(np.int64)),
         cutoff=cutoff,
         skin=SKIN,
-        frac_coords=crystals.frac_coords,
-        cell=crystals.cell,
+        n_atoms=crystals.n_atoms,
     )
     return Batch(
         crystals=crystals,
