@@ -8,10 +8,13 @@ import pytest
 from rich.console import Console
 
 from smoacs.errors import InputError
+from smoacs.export.design import choose_designs
 from smoacs.report import build_payload
 from smoacs.runs import read_run, save_run
 from smoacs.runs.tables import rank_table
 from smoacs.runs.views import design_view
+from smoacs.structures import frames
+from smoacs.structures.ase_files import read_ase
 
 
 @pytest.fixture
@@ -93,6 +96,41 @@ def test_structures_of_another_run(folder):
     path.write_text(path.read_text().replace("SrTiO3", "BaTiO3"))
     with pytest.raises(InputError, match="does not hold the crystals"):
         _ = read_run(folder).structures
+
+
+def test_of_a_few_crystals_no_others_are_read(folder, monkeypatch):
+    whole = read_run(folder).structures
+    read = []
+
+    def counting(path, data, name):
+        for found in read_ase(path, data, name):
+            read.append(found)
+            yield found
+
+    monkeypatch.setattr(frames, "read_ase", counting)
+    run = read_run(folder)
+    few = run.crystals(["0003", "0001", "0005"])
+    assert list(few) == ["0003", "0001"]
+    assert all(few[name] == whole[name] for name in few)
+    screen = Console(record=True, width=200, file=io.StringIO())
+    screen.print(design_view(run, 2))
+    assert len(read) == 3
+    choose_designs(run, ids=[4])
+    assert len(read) == 4
+
+
+@pytest.mark.parametrize("damage", ["cut", "longer", "other"])
+def test_damaged_crystals(folder, damage):
+    path = folder / "structures.extxyz"
+    data = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(data[:-200])
+    elif damage == "longer":
+        path.write_bytes(data + data)
+    else:
+        path.write_bytes(b"x" + data)
+    with pytest.raises(InputError, match=r"structures\.extxyz"):
+        read_run(folder).crystals(["0001"])
 
 
 def test_a_table_that_was_cut_off(folder):

@@ -88,8 +88,9 @@ def choose_designs(
         if limit < 1:
             raise InputError(f"a limit of {limit} designs leaves nothing; it is at least 1")
         rows = rows.head(limit)
+    crystals = run.crystals(rows["id"].tolist())
     designs = [
-        Design(str(number), str(formula), run.structures[number])
+        Design(str(number), str(formula), crystals[number])
         for number, formula in zip(rows["id"], rows["formula"], strict=True)
     ]
     if len({design.name for design in designs}) < len(designs):

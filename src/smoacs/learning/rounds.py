@@ -144,7 +144,8 @@ class Rounds:
         if here.labels.is_file():
             return read_designs(here.designs)
         chosen = read_designs(here.chosen)
-        structures = [run.structures[name] for name in chosen["id"]]
+        crystals = run.crystals(chosen["id"].tolist())
+        structures = [crystals[name] for name in chosen["id"]]
         labels = Labelling(
             oracle=self.oracle,
             settings=self.settings,

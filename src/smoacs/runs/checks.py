@@ -231,8 +231,8 @@ class _Checks:
 
     def run(self, chosen: pd.DataFrame) -> None:
         """Do all; files are written after each."""
-        structures = self.run_read.structures
         ids = chosen["id"].tolist()
+        structures = self.run_read.crystals(ids)
         designs = [structures[name] for name in ids]
         relaxed = self._relax(ids, designs)
         self._chemistry(ids, designs)

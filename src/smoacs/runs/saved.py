@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 from smoacs.errors import InputError
 from smoacs.request import DesignConfig
 from smoacs.results import Column, read_table, saved_columns
-from smoacs.structures import read_structures
+from smoacs.structures import Frames
 from smoacs.targets import Target
 
 _NEEDED = (
@@ -55,15 +55,31 @@ class SavedRun:
         Raises:
             InputError: The file is damaged or does not belong to the table.
         """
+        return self.crystals(self.table["id"][self.table["structure_file"] != ""].tolist())
+
+    def crystals(self, ids: Sequence[str]) -> dict[str, Structure]:
+        """Some crystals by id, as `structures` has all of them; no others are read.
+
+        Args:
+            ids: As they stand in the table; those that are not finite are left out.
+
+        Raises:
+            InputError: The file is damaged or does not belong to the table.
+        """
+        there = self.table[self.table["structure_file"] != ""]
+        frame = {name: number for number, name in enumerate(there["id"])}
+        chosen = [name for name in ids if name in frame]
+        if not chosen:
+            return {}
         file = self.path / "structures.extxyz"
-        ids = self.table["id"][self.table["structure_file"] != ""].tolist()
-        structures = [item.structure for item in read_structures([file])] if ids else []
-        formulas = self.table.set_index("id")["formula"]
-        if [formulas[name] for name in ids] != [s.reduced_formula for s in structures]:
+        frames = Frames(file)
+        found = frames.read([frame[name] for name in chosen]) if len(frames) == len(frame) else []
+        formulas = dict(zip(there["id"], there["formula"], strict=True))
+        if [formulas[name] for name in chosen] != [s.reduced_formula for s in found]:
             raise InputError(
                 f"{file} does not hold the crystals of results.csv; write the run again"
             )
-        return dict(zip(ids, structures, strict=True))
+        return dict(zip(chosen, found, strict=True))
 
     @cached_property
     def columns(self) -> dict[str, Column]:

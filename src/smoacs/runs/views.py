@@ -76,7 +76,7 @@ def design_view(run: SavedRun, number: int | str) -> RenderableType:
         InputError: There is no such candidate.
     """
     row = run.row(number)
-    structure = run.structures.get(row["id"])
+    structure = run.crystals([row["id"]]).get(row["id"])
     title = Text(f"{row['id']}  {row['formula']}", style="bold")
     title.append(f"  {_verdict(row)}", style="green" if row["success"] else "red")
     parts: list[RenderableType] = [title]
