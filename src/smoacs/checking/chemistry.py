@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition, Element, Structure
 
-from smoacs.judging import charges, element_counts, is_crystal, symbol
+from smoacs.judging import element_counts, is_crystal
+from smoacs.structures import bare, charges, symbol
 
 BOND_VALENCE_PERMUTATIONS: Final = 2_000
 """Assignments of charges that the bond-valence analysis tries at most: a second's worth."""
@@ -87,14 +88,14 @@ def bond_valence_charges(structure: Structure) -> list[int] | None:
     """
     from pymatgen.analysis.bond_valence import BVAnalyzer
 
-    bare = _bare(structure)
+    plain = bare(structure)
     analyzer = BVAnalyzer(  # type: ignore[no-untyped-call]  # pymatgen: typed in part
         max_permutations=BOND_VALENCE_PERMUTATIONS
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return [round(charge) for charge in analyzer.get_valences(bare)]
+            return [round(charge) for charge in analyzer.get_valences(plain)]
         except (ValueError, KeyError, IndexError, ZeroDivisionError):
             return None  # its words for: no assignment, no parameters for an element
 
@@ -126,12 +127,12 @@ def closest_pair(structure: Structure) -> tuple[str, float]:
 
 def prototype(structure: Structure) -> str:
     """Prototype of the AFLOW library (M. J. Mehl et al., Comput. Mater. Sci. 136, S1 (2017))."""
-    bare = _bare(structure)
-    name = _prototype_of(bare)
+    plain = bare(structure)
+    name = _prototype_of(plain)
     own = charges(structure)
     if name or own is None:
         return name
-    alike = bare.copy()
+    alike = plain.copy()
     for index, charge in enumerate(own):
         if charge < 0:
             alike[index] = _ANION
@@ -178,12 +179,6 @@ def _electronegativity(name: str) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return float(np.nan_to_num(Element(name).X, nan=np.inf))
-
-
-def _bare(structure: Structure) -> Structure:
-    """The structure without oxidation states."""
-    elements = [symbol(species) for species in structure.species]
-    return Structure(structure.lattice, elements, structure.frac_coords)
 
 
 def _charge_text(structure: Structure, found: Sequence[int]) -> str:

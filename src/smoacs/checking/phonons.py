@@ -18,7 +18,7 @@ from pymatgen.core import Structure
 from smoacs.checking.potentials import CheckPotential
 from smoacs.checking.records import open_findings, record_key
 from smoacs.errors import MissingExtraError
-from smoacs.judging import symbol
+from smoacs.structures import symbols
 
 DISPLACEMENT: Final = 0.01
 """Å. Larger than single precision needs, small enough to be harmonic."""
@@ -112,7 +112,7 @@ def phonons(structure: Structure, potential: CheckPotential) -> Phonons:
     if len(structure) * int(np.prod(repeat)) > MAX_ATOMS:
         return Phonons(float("nan"), f"a supercell would have more than {MAX_ATOMS} atoms")
     phonopy, phonopy_atoms = import_phonopy()
-    elements = [symbol(species) for species in structure.species]
+    elements = symbols(structure)
     cell = phonopy_atoms(
         symbols=elements, cell=structure.lattice.matrix, scaled_positions=structure.frac_coords
     )

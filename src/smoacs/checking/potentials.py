@@ -22,9 +22,10 @@ from smoacs.crystals import Crystals, neighbor_list
 from smoacs.dft import load_factory
 from smoacs.errors import InputError, MissingExtraError
 from smoacs.evaluation.threads import single_thread
-from smoacs.judging import element_counts, is_crystal, symbol
+from smoacs.judging import element_counts, is_crystal
 from smoacs.predictors import Predictor
 from smoacs.relaxation import FMAX, MAX_STEPS, Response, relax
+from smoacs.structures import symbols
 
 CHGNET: Final = "chgnet"
 SEVENNET: Final = "sevennet"
@@ -216,7 +217,7 @@ class AsePotential:
 
     def _atoms(self, structure: Structure) -> Atoms:
         return Atoms(
-            [symbol(species) for species in structure.species],
+            symbols(structure),
             scaled_positions=structure.frac_coords,
             cell=structure.lattice.matrix,
             pbc=True,

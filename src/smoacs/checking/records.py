@@ -11,7 +11,7 @@ import numpy as np
 from pymatgen.core import Structure
 
 from smoacs.files import RecordFile, open_records
-from smoacs.judging import symbol
+from smoacs.structures import symbols
 
 _DIGITS: Final = 6
 
@@ -22,7 +22,7 @@ Record = dict[str, Any]
 def record_key(structure: Structure, settings: Mapping[str, object]) -> str:
     """Name of a finding: the same for the same crystal and the same settings of the check."""
     content = {
-        "symbols": [symbol(species) for species in structure.species],
+        "symbols": symbols(structure),
         "lattice": np.round(structure.lattice.matrix, _DIGITS).tolist(),
         "frac_coords": np.round(structure.frac_coords, _DIGITS).tolist(),
         "settings": dict(settings),

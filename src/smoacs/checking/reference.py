@@ -21,7 +21,8 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from smoacs.chemistry import ELEMENTS
 from smoacs.errors import InputError, MissingExtraError, ResourceError
-from smoacs.judging import is_crystal, reduced_formula, symbol
+from smoacs.judging import is_crystal, reduced_formula
+from smoacs.structures import bare
 
 _LAYOUT: Final = ("numbers", "frac_coords", "lattice")
 _IDS: Final = ("material_id", "id", "jid")
@@ -111,11 +112,9 @@ def _compare(structure: Structure, reference: Reference) -> tuple[bool, bool | N
     crystals = [(item.name, item.structure) for item in known if item.structure is not None]
     if is_crystal(structure):
         matcher = StructureMatcher()
-        bare = Structure(
-            structure.lattice, [symbol(s) for s in structure.species], structure.frac_coords
-        )
+        plain = bare(structure)
         for name, crystal in crystals:
-            if matcher.fit(bare, crystal):
+            if matcher.fit(plain, crystal):
                 return True, True, name
     return True, False if len(crystals) == len(known) else None, known[0].name
 
@@ -272,8 +271,4 @@ def _reduced(formula: str) -> str:
 
 def _bare(structure: Structure) -> Structure | None:
     """The structure without oxidation states; None if it is disordered."""
-    if not structure.is_ordered:
-        return None
-    return Structure(
-        structure.lattice, [symbol(s) for s in structure.species], structure.frac_coords
-    )
+    return bare(structure) if structure.is_ordered else None

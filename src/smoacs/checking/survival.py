@@ -14,15 +14,9 @@ from pymatgen.core import Structure
 from smoacs.checking.potentials import CheckPotential, RelaxedDesign, RelaxSettings
 from smoacs.checking.records import Record, open_findings, record_key
 from smoacs.errors import InputError
-from smoacs.judging import (
-    angles_kept,
-    charges,
-    evaluate_structures,
-    match_template,
-    space_group,
-    symbol,
-)
+from smoacs.judging import angles_kept, evaluate_structures, match_template, space_group
 from smoacs.predictors import ENERGY, Predictor
+from smoacs.structures import charges, symbols
 from smoacs.targets import Target
 from smoacs.templates import Template
 
@@ -192,8 +186,7 @@ def _record(relaxed: RelaxedDesign) -> Record:
 def _relaxed(record: Record, design: Structure) -> RelaxedDesign:
     end = None
     if record["cell"] is not None:
-        elements = [symbol(species) for species in design.species]
-        end = Structure(record["cell"], elements, record["frac_coords"])
+        end = Structure(record["cell"], symbols(design), record["frac_coords"])
         states = charges(design)
         if states is not None:
             end.add_oxidation_state_by_site(states)

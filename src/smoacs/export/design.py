@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ase
-import numpy as np
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError
 from smoacs.export.safe import file_name, title
-from smoacs.judging import charges, symbol
 from smoacs.runs import SavedRun, read_run
-from smoacs.structures import OXIDATION_STATES
+from smoacs.structures import to_atoms
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,7 @@ class Design:
 
     def atoms(self) -> ase.Atoms:
         """Make ASE's atoms, with the oxidation states as an array."""
-        atoms = ase.Atoms(
-            [symbol(species) for species in self.structure.species],
-            scaled_positions=self.structure.frac_coords,
-            cell=self.structure.lattice.matrix,
-            pbc=True,
-        )
-        states = charges(self.structure)
-        if states is not None:
-            atoms.set_array(OXIDATION_STATES, np.array(states, dtype=float))
-        return atoms
+        return to_atoms(self.structure)
 
 
 def choose_designs(

@@ -5,12 +5,10 @@ It shares no code with the optimiser, so that a mistake there cannot hide here.
 
 from smoacs.judging.benchmark import BENCHMARKS, Benchmark, benchmark, standing
 from smoacs.judging.criteria import (
-    charges,
     element_counts,
     is_crystal,
     min_distance,
     reduced_formula,
-    symbol,
 )
 from smoacs.judging.matching import Match, angles_kept, match_template
 from smoacs.judging.properties import (
@@ -31,7 +29,6 @@ __all__ = [
     "Rules",
     "angles_kept",
     "benchmark",
-    "charges",
     "domain_note",
     "element_counts",
     "evaluate_domain",
@@ -45,5 +42,4 @@ __all__ = [
     "reduced_formula",
     "space_group",
     "standing",
-    "symbol",
 ]

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 
 import numpy as np
-from pymatgen.core import Composition, Element, Species, Structure
+from pymatgen.core import Composition, Structure
 from vesin import NeighborList
 
 from smoacs.chemistry import (
@@ -19,6 +19,7 @@ from smoacs.chemistry import (
     tables_of_crystals,
 )
 from smoacs.judging.space_groups import niggli_reduced
+from smoacs.structures import charges, symbol, symbols
 
 MIN_DISTANCE = 0.5
 """Å. Atoms closer than this are no crystal (method.md, "How results are judged")."""
@@ -68,11 +69,6 @@ def is_crystal(structure: Structure) -> bool:
     return min_distance(structure) >= MIN_DISTANCE
 
 
-def symbol(species: Element | Species) -> str:
-    """Symbol of the element of a site, with or without oxidation state (deuterium is H)."""
-    return "H" if species.symbol in {"D", "T"} else str(species.symbol)
-
-
 def reduced_formula(structure: Structure) -> str:
     """Reduced formula of the elements, such as SrTiO3."""
     return str(Composition(element_counts(structure)).reduced_formula)
@@ -80,14 +76,7 @@ def reduced_formula(structure: Structure) -> str:
 
 def element_counts(structure: Structure) -> dict[str, int]:
     """Number of atoms of each element."""
-    return dict(Counter(symbol(species) for species in structure.species))
-
-
-def charges(structure: Structure) -> list[float] | None:
-    """Oxidation state of each site, or None if any site has none."""
-    states = [getattr(species, "oxi_state", None) for species in structure.species]
-    known = [float(state) for state in states if state is not None]
-    return known if known and len(known) == len(states) else None
+    return dict(Counter(symbols(structure)))
 
 
 def is_neutral(
@@ -139,12 +128,12 @@ def site_charges(structure: Structure, table: OxidationTable | None = None) -> l
         structure: Any crystal.
         table: As for `is_neutral`.
     """
-    symbols = [symbol(species) for species in structure.species]
-    if not has_finite_cell(structure) or not set(symbols) <= set(ELEMENTS):
+    elements = symbols(structure)
+    if not has_finite_cell(structure) or not set(elements) <= set(ELEMENTS):
         return None
     coords, cell = structure.frac_coords, structure.lattice.matrix
     for states in tables_of_crystals() if table is None else (table,):
-        found = neutral_site_charges(symbols, coords, cell, states)
+        found = neutral_site_charges(elements, coords, cell, states)
         if found:
             return found[0]
     return None

@@ -9,7 +9,7 @@ from pymatgen.core import Structure
 from scipy.optimize import linear_sum_assignment
 
 from smoacs.chemistry import element_index
-from smoacs.judging.criteria import charges, symbol
+from smoacs.structures import charges, symbol
 from smoacs.templates import Template
 
 ANGLE_TOLERANCE = 5.0

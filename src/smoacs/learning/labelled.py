@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 
 from smoacs.checking import GAP_TOLERANCE, dft_table
 from smoacs.dft import DftLabel, DftSettings
-from smoacs.judging import symbol
+from smoacs.structures import bare, symbols
 from smoacs.targets import Target
 from smoacs.training.layout import VOIGT, layout_row
 
@@ -49,8 +49,7 @@ def _row(structure: Structure, label: DftLabel, settings: DftSettings) -> dict[s
     if values is None:
         raise ValueError("a label without results is no row")
     lattice = Lattice.from_parameters(*structure.lattice.parameters)
-    elements = [symbol(species) for species in structure.species]
-    standard = Structure(lattice, elements, structure.frac_coords)
+    standard = Structure(lattice, symbols(structure), structure.frac_coords)
     stress = None
     if values.stress is not None:
         stress = np.array(values.stress)[VOIGT].reshape(3, 3)
@@ -96,8 +95,7 @@ def design_table(
 
 def plain_row(structure: Structure) -> dict[str, Any]:
     """A crystal in the training layout without labels."""
-    elements = [symbol(species) for species in structure.species]
-    return layout_row(Structure(structure.lattice, elements, structure.frac_coords))
+    return layout_row(bare(structure))
 
 
 def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from pymatgen.core import Structure
 
 from smoacs.errors import InputError
 from smoacs.files import write_file
-from smoacs.judging import symbol
 from smoacs.results import (
     Column,
     cell_text,
@@ -29,6 +28,7 @@ from smoacs.runs.database import DATABASE_FILE, check_designs_db, refresh_design
 from smoacs.runs.page import write_report
 from smoacs.runs.saved import SavedRun, read_run
 from smoacs.runs.tables import json_text
+from smoacs.structures import bare, to_atoms
 
 RELAXED_FILE = "relaxed.extxyz"
 """The relaxed crystals, by id."""
@@ -103,13 +103,7 @@ class CheckedTable:
     def keep_relaxed(self, structures: Mapping[str, Structure]) -> None:
         """Keep relaxed crystals, by id, for `RELAXED_FILE`."""
         for name, structure in structures.items():
-            self._relaxed[name] = ase.Atoms(
-                [symbol(species) for species in structure.species],
-                scaled_positions=structure.frac_coords,
-                cell=structure.lattice.matrix,
-                pbc=True,
-                info={"design": f"id-{name}"},
-            )
+            self._relaxed[name] = to_atoms(bare(structure), {"design": f"id-{name}"})
 
     def save(self) -> None:
         """Write the files anew, each as a whole: crystals, table, summary, database, report.

@@ -30,10 +30,10 @@ from pymatgen.core import Structure
 
 from smoacs.errors import InputError, MissingExtraError
 from smoacs.files import check_file, new_file
-from smoacs.judging import charges, symbol
 from smoacs.request import DesignConfig
 from smoacs.request.database_address import is_url, without_password
 from smoacs.results import column
+from smoacs.structures import charges, symbols, to_atoms
 
 DATABASE_FILE = "designs.db"
 
@@ -286,16 +286,13 @@ def _plain(value: object) -> object:
 
 def _atoms(structure: Structure, row: Mapping[str, object]) -> ase.Atoms:
     """Make ASE's atoms, with oxidation states as initial charges; without cell if not finite."""
-    symbols = [symbol(species) for species in structure.species]
     if not row["structure_file"]:
-        return ase.Atoms(symbols)
-    return ase.Atoms(
-        symbols,
-        scaled_positions=structure.frac_coords,
-        cell=structure.lattice.matrix,
-        pbc=True,
-        charges=charges(structure),
-    )
+        return ase.Atoms(symbols(structure))
+    atoms = to_atoms(structure)
+    states = charges(structure)
+    if states is not None:
+        atoms.set_initial_charges(states)
+    return atoms
 
 
 def _metadata(names: Iterable[str]) -> dict[str, object]:

@@ -4,14 +4,12 @@ from pathlib import Path
 
 import ase
 import ase.io
-import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
 
-from smoacs.judging import charges, symbol
 from smoacs.results import LATTICE
-from smoacs.structures import OXIDATION_STATES
+from smoacs.structures import to_atoms
 
 _IN_THE_GEOMETRY = {"n_atoms", *LATTICE, "oxidation_states"}
 
@@ -34,21 +32,7 @@ def write_structures(folder: Path, ranked: pd.DataFrame, structures: list[Struct
             structure = structures[number]
             (folder / row["structure_file"]).write_text(str(CifWriter(structure)), encoding="utf-8")
             # extxyz has no empty text: the next entry would be read as its value
-            frames.append(_atoms(structure, {str(k): v for k, v in row.items() if v != ""}))
+            frames.append(to_atoms(structure, {str(k): v for k, v in row.items() if v != ""}))
     with (folder / "structures.extxyz").open("w", encoding="utf-8") as file:
         if frames:
             ase.io.write(file, frames, format="extxyz")
-
-
-def _atoms(structure: Structure, info: dict[str, object]) -> ase.Atoms:
-    atoms = ase.Atoms(
-        [symbol(species) for species in structure.species],
-        scaled_positions=structure.frac_coords,
-        cell=structure.lattice.matrix,
-        pbc=True,
-        info=info,
-    )
-    states = charges(structure)
-    if states is not None:
-        atoms.set_array(OXIDATION_STATES, np.array(states, dtype=float))
-    return atoms

@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from smoacs.errors import InputError
-from smoacs.judging import charges, symbol
 from smoacs.predictors.properties import PROPERTIES, SPREAD_SUFFIX
 from smoacs.report.asked import settings_asked
 from smoacs.results import LATTICE, TRUTH, criteria
 from smoacs.runs.checked import checks_lines
 from smoacs.runs.saved import SavedRun
+from smoacs.structures import charges, symbol
 
 _SHOWN_ELSEWHERE = {
     *("id", "success", "formula", "n_atoms", "space_group", "oxidation_states", "structure_file"),

@@ -11,6 +11,7 @@ from smoacs.structures.reading import (
     read_structure,
     read_structures,
 )
+from smoacs.structures.sites import bare, charges, symbol, symbols, to_atoms
 
 __all__ = [
     "OXIDATION_STATES",
@@ -18,8 +19,13 @@ __all__ = [
     "Frames",
     "NamedStructure",
     "Reading",
+    "bare",
+    "charges",
     "read_cif_text",
     "read_files",
     "read_structure",
     "read_structures",
+    "symbol",
+    "symbols",
+    "to_atoms",
 ]

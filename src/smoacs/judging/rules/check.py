@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from smoacs.errors import InputError
-from smoacs.judging.criteria import charges, is_crystal, symbol
+from smoacs.judging.criteria import is_crystal
 from smoacs.judging.rules.charges import charge_complaints
 from smoacs.judging.rules.elements import count_complaints, element_complaints
 from smoacs.judging.rules.geometry import (
@@ -19,6 +19,7 @@ from smoacs.judging.rules.geometry import (
     symmetry_complaints,
 )
 from smoacs.judging.rules.request import Placed, Rules, keyed_sites
+from smoacs.structures import charges, symbol
 from smoacs.templates import Template
 
 
