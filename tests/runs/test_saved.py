@@ -11,8 +11,8 @@ from smoacs.errors import InputError
 from smoacs.export.design import choose_designs
 from smoacs.report import build_payload
 from smoacs.runs import read_run, save_run
-from smoacs.runs.tables import rank_table
-from smoacs.runs.views import design_view
+from smoacs.runs.tables import rank_table, summary_text
+from smoacs.runs.views import design_view, run_view
 from smoacs.structures import frames
 from smoacs.structures.ase_files import read_ase
 
@@ -65,8 +65,9 @@ def test_a_run_tells_what_its_numbers_are(result, table, tmp_path):
     }
     assert run.columns["band_gap"].scale == scale
     screen = Console(record=True, width=200, file=io.StringIO())
-    screen.print(design_view(run, 1))
-    assert scale in screen.export_text()
+    for view in (design_view(run, 1), run_view(run), summary_text(run.summary, folder)):
+        screen.print(view)
+        assert scale in screen.export_text()
     payload = build_payload(folder)
     assert ["scale", f"band gap: {scale}"] in payload["settings"]
     assert any(scale in column["meaning"] for column in payload["columns"])

@@ -118,6 +118,11 @@ def summary_text(summary: Mapping[str, Any], out: Path) -> str:
     lines += _completeness(summary)
     width = max(map(len, summary["met_rates"]))
     lines += [f"  {name:<{width}}  {rate:7.1%}" for name, rate in summary["met_rates"].items()]
+    lines += [
+        f"  {entry['name']} is that of {entry['scale']}"
+        for entry in summary.get("columns", ())
+        if entry["scale"] and entry["name"] in summary["met_rates"]
+    ]
     if summary["non_finite"]:
         lines.append(f"  {summary['non_finite']} candidates are not finite (ranked last)")
     stages = sorted(

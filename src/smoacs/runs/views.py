@@ -96,6 +96,9 @@ def _asked(run: SavedRun) -> RenderableType:
     table.add_row("template", f"{config.template}, repeat {config.repeat}")
     for i, target in enumerate(config.targets):
         table.add_row("" if i else "targets", target)
+    for name in dict.fromkeys(target.property for target in run.targets):
+        if name in run.columns and run.columns[name].scale:
+            table.add_row("scale", f"{name}: {run.columns[name].scale}")
     for name, text in settings_asked(config.model_dump(mode="json")):
         table.add_row(name, text)
     seconds = run.summary.get("seconds")
