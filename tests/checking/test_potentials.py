@@ -102,6 +102,10 @@ def test_a_calculator_that_fails_is_recorded():
 def test_names_that_are_no_potential():
     with pytest.raises(InputError, match=r"no potential 'mace'; it is 'chgnet', 'sevennet'"):
         load_potential("mace")
+    with pytest.raises(
+        InputError, match="no potential sevennet:omni; SevenNet's wheel has 0 and l3"
+    ):
+        load_potential("sevennet:omni")
     with pytest.raises(InputError, match="cannot be imported"):
         load_potential("no_such_module:make")
 
@@ -109,7 +113,33 @@ def test_names_that_are_no_potential():
 @pytest.mark.skipif(importlib.util.find_spec("sevenn") is not None, reason="SevenNet is there")
 def test_sevennet_is_an_extra():
     with pytest.raises(MissingExtraError, match=r"\.\[sevennet\]"):
-        load_potential("sevennet")
+        load_potential("sevennet:l3i5")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("diep") is not None, reason="DIEP is there")
+def test_diep_is_an_extra():
+    with pytest.raises(MissingExtraError, match=r"\.\[diep\]"):
+        load_potential("diep")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "name", "called", "length"),
+    [
+        ("diep", "diep", "DIEP r2SCAN", 3.906),
+        ("sevenn", "sevennet", "SevenNet-0", 3.944),
+        ("sevenn", "sevennet:l3i5", "SevenNet-l3i5", 3.943),
+    ],
+)
+def test_second_opinions_on_strontium_titanate(package, name, called, length):
+    pytest.importorskip(package)
+    potential = load_potential(name)  # without a warning, which would be an error here
+    assert potential.name.startswith(called)
+    titanate = perovskite(("Sr2+", "Ti4+", "O2-", "O2-", "O2-"), 4.0)
+    (end,) = relax(potential, [titanate])
+    assert end.converged
+    # PBE: 3.94 Å; r2SCAN and experiment: 3.905 Å
+    assert end.structure.lattice.abc == pytest.approx([length] * 3, abs=0.01)
 
 
 @pytest.mark.slow

@@ -27,8 +27,14 @@ def run(result, table, tmp_path):
     return save_run(result, table, tmp_path / "run", force=False)
 
 
+def all_rows(path, *query, **keys):
+    """Rows of a database, which is closed again: Python 3.13 warns of one that is left open."""
+    with ase.db.connect(path) as database:
+        return list(database.select(*query, **keys))
+
+
 def found(path, query):
-    return [row.candidate for row in ase.db.connect(path).select(query)]
+    return [row.candidate for row in all_rows(path, query)]
 
 
 def test_queries_find_the_rows_of_the_table(run):
@@ -63,7 +69,7 @@ def test_the_command_of_ase_understands_it(run):
 
 
 def test_a_row_gives_the_crystal_with_its_charges_back(run, structures):
-    row = next(ase.db.connect(run / "designs.db").select(candidate=1))
+    row = all_rows(run / "designs.db", candidate=1)[0]
     atoms = row.toatoms()
     np.testing.assert_allclose(atoms.get_scaled_positions(), structures[1].frac_coords, atol=1e-12)
     np.testing.assert_allclose(atoms.cell.array, structures[1].lattice.matrix, atol=1e-12)
@@ -73,14 +79,14 @@ def test_a_row_gives_the_crystal_with_its_charges_back(run, structures):
     assert row.data.targets == ["band_gap = 2.5 ± 0.2", "formation_energy < -0.5"]
     assert row.template_kept
     assert row.data.row["structure_file"] == "structures/0001_KMgF3.cif"
-    broken = next(ase.db.connect(run / "designs.db").select(candidate=5))
+    broken = all_rows(run / "designs.db", candidate=5)[0]
     assert broken.data.row["band_gap"] is None
     assert not hasattr(broken, "band_gap")
 
 
 def test_nothing_of_the_table_is_lost_and_nothing_is_there_twice(run):
     table = read_run(run).table
-    for row in ase.db.connect(run / "designs.db").select():
+    for row in all_rows(run / "designs.db"):
         keys, rest = dict(row.key_value_pairs), dict(row.data.row)
         assert not {key_name(name) for name in rest} & set(keys)
         assert {*map(key_name, table.columns)} <= {*map(key_name, rest), *keys}
@@ -101,7 +107,8 @@ def test_the_file_has_no_index_in_which_every_key_stands_for_every_row(run):
 
 
 def test_metadata_names_units(run):
-    descriptions = ase.db.connect(run / "designs.db").metadata["key_descriptions"]
+    with ase.db.connect(run / "designs.db") as database:
+        descriptions = database.metadata["key_descriptions"]
     assert descriptions["band_gap"] == ["band gap", "what the predictor says", "eV"]
     assert descriptions["alpha"] == ["α", "lattice angle", "°"]
 
@@ -143,10 +150,10 @@ def test_columns_that_join_later_can_be_searched(run, monkeypatch):
 
     monkeypatch.setattr(SQLite3Database, "_delete", refuse)
     table = read_run(run).table.assign(survives_relaxation=[True, False, True, False, False])
-    ids = [row.unique_id for row in ase.db.connect(run / "designs.db").select()]
+    ids = [row.unique_id for row in all_rows(run / "designs.db")]
     refresh_designs_db(run, table.iloc[::-1])
     assert found(run / "designs.db", "success,survives_relaxation") == [1]
-    rows = list(ase.db.connect(run / "designs.db").select())
+    rows = all_rows(run / "designs.db")
     assert [row.unique_id for row in rows] == ids
     assert rows[0].toatoms().get_initial_charges().tolist() == [1, 2, -1, -1, -1]
     assert rows[0].data.targets
@@ -163,8 +170,8 @@ def test_a_database_file_collects_runs_and_has_none_twice(run, result, table, tm
     other = dataclasses.replace(result, config=config)
     add_to_database(save_run(other, table, tmp_path / "other", force=False), address)
     check_database(address)
-    assert len(ase.db.connect(address)) == 10
-    assert len({row.run_id for row in ase.db.connect(address).select()}) == 2
+    assert len(all_rows(address)) == 10
+    assert len({row.run_id for row in all_rows(address)}) == 2
 
 
 def test_what_is_no_database_is_refused(tmp_path, run):
@@ -200,7 +207,7 @@ def test_the_setting(tmp_path, monkeypatch):
 
 def test_numbers_are_those_of_the_table(run):
     table = read_run(run).table.set_index("id")
-    for row in ase.db.connect(run / "designs.db").select():
+    for row in all_rows(run / "designs.db"):
         for name in ("band_gap", "formation_energy", "min_distance", "alpha"):
             expected = table.loc[f"{row.candidate:04d}", name]
             assert row.get(name, np.nan) == pytest.approx(expected, abs=1e-6, nan_ok=True)
@@ -228,7 +235,7 @@ def test_a_finished_run_goes_to_the_database_and_resuming_it_brings_it_back(aske
     out = execute(asked, tmp_path / "run", predictor=Bowl())
     assert found(asked.database, "success") == [1, 2]
     resume(out, predictor=Bowl())
-    assert len(ase.db.connect(asked.database)) == 2
+    assert len(all_rows(asked.database)) == 2
     (tmp_path / "all.db").unlink()
     resume(out, predictor=Bowl())
     assert found(asked.database, "success") == [1, 2]

@@ -5,7 +5,9 @@ A potential relaxes crystals with their elements fixed, and gives forces for pho
 one runs crystal by crystal through ASE's FIRE and FrechetCellFilter.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final, Protocol
@@ -29,6 +31,10 @@ from smoacs.structures import symbols
 
 CHGNET: Final = "chgnet"
 SEVENNET: Final = "sevennet"
+DIEP: Final = "diep"
+
+_SEVENNET_MODELS: Final = ("", "0", "l3i5")
+"""Those that its wheel has weights for and that need no further choice; "" is 0."""
 
 MIN_VOLUME: Final = 4.0
 """Å³ per atom. No crystal at rest is denser (see `smoacs.predictors.adapters.DENSE`), and the
@@ -226,10 +232,11 @@ class AsePotential:
 
 
 def load_potential(name: str = CHGNET) -> CheckPotential:
-    """Load the potential that checks: "chgnet", "sevennet", or "module:factory".
+    """Load the potential that checks.
 
     Args:
-        name: The last form names a function without arguments that returns an ASE calculator.
+        name: "chgnet"; "sevennet" or "sevennet:l3i5"; "diep"; or "module:factory", a function
+            without arguments that returns an ASE calculator.
 
     Raises:
         InputError: There is no such potential.
@@ -239,25 +246,58 @@ def load_potential(name: str = CHGNET) -> CheckPotential:
         from smoacs.predictors.chgnet import MODEL, load_chgnet  # noqa: PLC0415 - an extra
 
         return BatchedPotential(f"CHGNet {MODEL}", load_chgnet())
-    if name == SEVENNET:
-        return AsePotential(*_sevennet())
+    if name.partition(":")[0] == SEVENNET:
+        return AsePotential(*_sevennet(name.partition(":")[2]))
+    if name == DIEP:
+        return AsePotential(*_diep())
     if ":" in name:
         factory = load_factory(name)
         calculator = factory()  # what is wrong with it is better known before the work begins
         return AsePotential(name, lambda: calculator)
     raise InputError(
-        f"there is no potential {name!r}; it is {CHGNET!r}, {SEVENNET!r} or 'module:factory', a "
-        "function that returns an ASE calculator"
+        f"there is no potential {name!r}; it is {CHGNET!r}, {SEVENNET!r}, {DIEP!r} or "
+        "'module:factory', a function that returns an ASE calculator"
     )
 
 
-def _sevennet() -> tuple[str, Callable[[], Any]]:
+def _sevennet(model: str) -> tuple[str, Callable[[], Any]]:
+    if model not in _SEVENNET_MODELS:
+        raise InputError(
+            f"there is no potential {SEVENNET}:{model}; SevenNet's wheel has "
+            f"{' and '.join(m for m in _SEVENNET_MODELS if m)}"
+        )
     try:
-        from sevenn.calculator import SevenNetCalculator  # noqa: PLC0415 - an extra
+        with _quiet_import():
+            from sevenn.calculator import SevenNetCalculator  # noqa: PLC0415 - an extra
+
+            calculator = SevenNetCalculator(f"7net-{model or '0'}", device="cpu")
     except ImportError as error:
         raise MissingExtraError.of("the potential sevennet needs SevenNet", "sevennet") from error
-    calculator = SevenNetCalculator("7net-0", device="cpu")  # its weights are in its wheel
-    return f"SevenNet-0 ({version('sevenn')})", lambda: calculator
+    return f"SevenNet-{model or '0'} ({version('sevenn')})", lambda: calculator
+
+
+def _diep() -> tuple[str, Callable[[], Any]]:
+    try:
+        with _quiet_import():
+            from diep.pretrained import make_calculator  # noqa: PLC0415 - an extra
+
+            calculator = make_calculator()
+    except ImportError as error:
+        raise MissingExtraError.of("the potential diep needs DIEP", "diep") from error
+    return f"DIEP r2SCAN ({version('diep')})", lambda: calculator
+
+
+@contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Keep from users what they can do nothing about.
+
+    Both use what torch is to lose one day, and SevenNet recommends kernels that need a GPU, while
+    checks take the processor. Other warnings are shown.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="No tensor product accelerator")
+        yield
 
 
 def _refusal(failure: str) -> RelaxedDesign:

@@ -186,9 +186,9 @@ def _ase_database(source: str) -> Iterator[Entry]:
 
     if "://" not in source and not Path(source).is_file():
         raise InputError(f"{source}: no such file")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), connect(source) as database:
         warnings.simplefilter("ignore")
-        for row in connect(source).select():
+        for row in database.select():
             atoms = row.toatoms()
             structure = Structure(
                 atoms.cell.array, atoms.get_chemical_symbols(), atoms.get_scaled_positions()

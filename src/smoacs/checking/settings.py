@@ -16,7 +16,7 @@ class CheckSettings:
     """Which checks a run goes through.
 
     Attributes:
-        potential: "chgnet", "sevennet", "module:factory", or "none" for no relaxation.
+        potential: As for `load_potential`, or "none" for no relaxation.
         relaxation: When a relaxation ends.
         phonons: Whether to look for unstable phonons of the relaxed crystals.
         reference: File or OPTIMADE address of known compounds; None for no comparison.

@@ -23,8 +23,8 @@ def check(  # noqa: PLR0913  (one argument per option)
     potential: Annotated[
         str,
         typer.Option(
-            help="Relaxes the designs: chgnet, sevennet, module:factory (returns an ASE "
-            "calculator), or none."
+            help="Relaxes the designs: chgnet, sevennet, sevennet:l3i5, diep, module:factory "
+            "(returns an ASE calculator), or none."
         ),
     ] = "chgnet",
     phonons: Annotated[

@@ -95,8 +95,8 @@ def check(  # noqa: PLR0913  (one argument per setting, as on the command line)
     Args:
         directory: A run directory; its results.csv, summary.json, designs.db and report.html gain
             what is found, and relaxed.extxyz holds the relaxed crystals.
-        potential: Relaxes the designs: "chgnet", "sevennet", "module:factory" of an ASE calculator,
-            or "none".
+        potential: Relaxes the designs: "chgnet", "sevennet", "sevennet:l3i5", "diep",
+            "module:factory" of an ASE calculator, or "none".
         phonons: Whether to look for unstable phonons of the relaxed crystals.
         reference: File or OPTIMADE address of known compounds.
         dft: First-principles engine: "gpaw", "vasp", "espresso" or "module:function".

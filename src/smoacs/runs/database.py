@@ -194,7 +194,7 @@ def check_database(address: str) -> None:
         check_file(address)
         if not Path(address).exists():
             return
-    with _opened(address) as database:
+    with _opened(address) as database, database:  # without the second ASE leaves the file open
         _ = database.metadata  # looks for the tables and, in PostgreSQL, makes them
 
 
@@ -218,7 +218,8 @@ def add_to_database(folder: str | Path, address: str) -> int:
     path = Path(folder) / DATABASE_FILE
     if not path.is_file():
         raise InputError(f"{path}: no such file; {folder} is no run directory with a database")
-    rows = list(ase.db.connect(path, use_lock_file=False).select())
+    with ase.db.connect(path, use_lock_file=False) as database:
+        rows = list(database.select())
     with _opened(address) as database, database:
         _lock(database)
         there = _rows_of(database, {row.run_id for row in rows})
