@@ -41,3 +41,18 @@ def test_outside_the_domain_there_is_a_warning(tmp_path, capsys):
     row = pd.read_csv(out / "relaxed.csv").iloc[0]
     assert not row["in_domain"]
     assert "volume per atom" in row["domain_warning"]
+
+
+def test_what_cannot_be_relaxed_costs_itself_only(tmp_path, capsys):
+    salt = Structure(
+        [[0, 2.8, 2.8], [2.8, 0, 2.8], [2.8, 2.8, 0]], ["Na", "Cl"], [[0] * 3, [0.5] * 3]
+    )
+    salt.to(str(tmp_path / "a.vasp"), fmt="poscar")
+    salt.replace(0, "Cf")
+    salt.to(str(tmp_path / "b.vasp"), fmt="poscar")
+    files = [str(tmp_path / name) for name in ("b.vasp", "a.vasp")]
+    assert run(["relax", *files, "--max-steps", "1", "--out", str(tmp_path / "out")]) == 2
+    assert "b.vasp: structure 0 holds Cf" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "out" / "relaxed.csv")["formula"].tolist() == ["NaCl"]
+    assert run(["relax", *files, "--strict", "--out", str(tmp_path / "strict")]) == 2
+    assert not (tmp_path / "strict").exists()

@@ -206,9 +206,9 @@ def test_a_mistake_gives_one_line_and_leaves_nothing(name, here, capfd):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"salt.cif": ""}, r"mine/salt\.cif' is empty"),
+        ({"salt.cif": ""}, r"mine/salt\.cif: the file is empty"),
         ({"salt.cif": "data_x\n_cell_length_a 4\n"}, r"mine/salt\.cif"),
-        ({}, r"mine/salt\.cif' does not exist"),
+        ({}, r"mine/salt\.cif: no such file"),
         ({"id_prop.csv": "salt,1\nsalt,hard", "salt.cif": CIF}, r"line 2: 'hard' is no number"),
     ],
 )

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smoacs.commands.bars import bars
+from smoacs.commands.failures import EXIT_INPUT, say
 from smoacs.commands.reading import Format, Strict, read_named
+from smoacs.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from smoacs.predictors import Predictor
     from smoacs.relaxation import Relaxed
     from smoacs.structures import NamedStructure
 
@@ -60,6 +63,7 @@ def relax(  # noqa: PLR0913  (an option each)
     check_run_directory(out, force=False)
     named, code = read_named(files, form, strict=strict)
     loaded = load_predictor(predictor, device=device)
+    named, code = _without_the_hopeless(named, loaded, strict=strict, code=code)
     structures = [item.structure for item in named]
     domain = evaluate_domain(structures, loaded)
     note = None if domain is None else domain_note(domain[1])
@@ -83,6 +87,22 @@ def relax(  # noqa: PLR0913  (an option each)
         raise typer.Exit(code)
 
 
+def _without_the_hopeless(
+    named: "list[NamedStructure]", predictor: "Predictor", *, strict: bool, code: int
+) -> "tuple[list[NamedStructure], int]":
+    """Leave out, and tell, what cannot be relaxed; the structures left and the exit code."""
+    from smoacs.relaxation import relaxation_problem
+
+    problems = [relaxation_problem(item.structure, predictor) for item in named]
+    told = [f"{i.file}: structure {i.index} {p}" for i, p in zip(named, problems, strict=True) if p]
+    if told and (strict or len(told) == len(named)):
+        raise InputError(told[0])
+    for sentence in told:
+        say(f"error: {sentence}")
+    left = [item for item, problem in zip(named, problems, strict=True) if not problem]
+    return left, EXIT_INPUT if told else code
+
+
 def _write(
     out: Path,
     named: "list[NamedStructure]",
@@ -92,11 +112,11 @@ def _write(
     import ase.io
     import pandas as pd
     from pymatgen.io.ase import AseAtomsAdaptor
-    from pymatgen.io.cif import CifWriter
 
     from smoacs.judging import reduced_formula
     from smoacs.results import csv_text
     from smoacs.runs import run_directory
+    from smoacs.structures import SELECTIVE_DYNAMICS, cif_text
 
     width = max(4, len(str(len(named))))
     rows, frames = [], []
@@ -105,7 +125,7 @@ def _write(
         for number, (before, after) in enumerate(zip(named, relaxed, strict=True), start=1):
             formula = reduced_formula(after.structure)
             file = f"structures/{number:0{width}d}_{formula}.cif"
-            (folder / file).write_text(str(CifWriter(after.structure)), encoding="utf-8")
+            (folder / file).write_text(cif_text(after.structure), encoding="utf-8")
             lattice = after.structure.lattice
             row = {
                 "file": before.file,
@@ -126,7 +146,10 @@ def _write(
                 )
             )
             rows.append(row | {"structure_file": file})
-            atoms = AseAtomsAdaptor.get_atoms(after.structure)
+            bare = after.structure.copy()
+            if SELECTIVE_DYNAMICS in bare.site_properties:  # ASE holds whole atoms only
+                bare.remove_site_property(SELECTIVE_DYNAMICS)
+            atoms = AseAtomsAdaptor.get_atoms(bare)
             atoms.info = {key: row[key] for key in ("formula", "converged", "formation_energy")}
             frames.append(atoms)
         table = pd.DataFrame(rows)

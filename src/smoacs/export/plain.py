@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ase.io
-from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp.inputs import Poscar
 from pymatgen.io.vasp.sets import MPRelaxSet
 
 from smoacs.export.design import Design
+from smoacs.structures import cif_text
 
 
 def write_cif(designs: Sequence[Design], folder: Path) -> None:
     """Write a CIF file for each design, with oxidation states."""
     for design in designs:
-        text = str(CifWriter(design.structure))
+        text = cif_text(design.structure)
         (folder / f"{design.name}.cif").write_text(text, encoding="utf-8")
 
 

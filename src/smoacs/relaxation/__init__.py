@@ -9,7 +9,12 @@ from smoacs.relaxation.optimiser import (
     Response,
     relax,
 )
-from smoacs.relaxation.structures import PredictorPotential, Relaxed, relax_structures
+from smoacs.relaxation.structures import (
+    PredictorPotential,
+    Relaxed,
+    relax_structures,
+    relaxation_problem,
+)
 from smoacs.relaxation.symmetry import SymmetricPotential
 
 __all__ = [
@@ -24,4 +29,5 @@ __all__ = [
     "SymmetricPotential",
     "relax",
     "relax_structures",
+    "relaxation_problem",
 ]

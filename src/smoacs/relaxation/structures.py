@@ -156,18 +156,25 @@ def relax_structures(  # noqa: PLR0913  (a setting each)
     return relaxed
 
 
+def relaxation_problem(structure: Structure, predictor: Predictor) -> str | None:
+    """Why a structure cannot be relaxed, as what is said of it; None if it can."""
+    matrix = structure.lattice.matrix
+    sound = np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()
+    if not sound or abs(np.linalg.det(matrix)) < CLOSEST**3 * len(structure):
+        return "has a cell or coordinates that are not finite, or no volume"
+    unknown = sorted({e.symbol for e in structure.composition.elements} - predictor.elements)
+    if unknown:
+        return f"holds {unknown[0]}, which the predictor does not know"
+    if len(structure) > 1:
+        distances = structure.distance_matrix[np.triu_indices(len(structure), 1)]
+        if distances.min() < CLOSEST:
+            return "has two atoms on one spot: move or remove one"
+    return None
+
+
 def _check(structures: Sequence[Structure], predictor: Predictor) -> None:
     """Refuse what cannot be relaxed, naming the structure."""
     for number, structure in enumerate(structures):
-        name = f"structure {number} ({structure.formula})"
-        matrix = structure.lattice.matrix
-        sound = np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()
-        if not sound or abs(np.linalg.det(matrix)) < CLOSEST**3 * len(structure):
-            raise InputError(f"{name} has a cell or coordinates that are not finite, or no volume")
-        unknown = sorted({e.symbol for e in structure.composition.elements} - predictor.elements)
-        if unknown:
-            raise InputError(f"{name} holds {unknown[0]}, which the predictor does not know")
-        if len(structure) > 1:
-            distances = structure.distance_matrix[np.triu_indices(len(structure), 1)]
-            if distances.min() < CLOSEST:
-                raise InputError(f"{name} has two atoms on one spot: move or remove one")
+        problem = relaxation_problem(structure, predictor)
+        if problem is not None:
+            raise InputError(f"structure {number} ({structure.formula}) {problem}")

@@ -6,16 +6,18 @@ import ase
 import ase.io
 import pandas as pd
 from pymatgen.core import Structure
-from pymatgen.io.cif import CifWriter
 
 from smoacs.results import LATTICE
-from smoacs.structures import to_atoms
+from smoacs.structures import cif_text, to_atoms
 
 _IN_THE_GEOMETRY = {"n_atoms", *LATTICE, "oxidation_states"}
 
 
 def write_structures(folder: Path, ranked: pd.DataFrame, structures: list[Structure]) -> None:
     """Write `structures/*.cif` and `structures.extxyz`, best first.
+
+    The CIFs are symmetric conventional cells where the crystals have symmetry; the extxyz file has
+    the cells as they were designed.
 
     Structures that are not finite have no `structure_file` and are left out.
 
@@ -30,7 +32,7 @@ def write_structures(folder: Path, ranked: pd.DataFrame, structures: list[Struct
     for number, row in zip(rows.index, rows.to_dict("records"), strict=True):
         if row["structure_file"]:
             structure = structures[number]
-            (folder / row["structure_file"]).write_text(str(CifWriter(structure)), encoding="utf-8")
+            (folder / row["structure_file"]).write_text(cif_text(structure), encoding="utf-8")
             # extxyz has no empty text: the next entry would be read as its value
             frames.append(to_atoms(structure, {str(k): v for k, v in row.items() if v != ""}))
     with (folder / "structures.extxyz").open("w", encoding="utf-8") as file:

@@ -12,6 +12,7 @@ from smoacs.structures.reading import (
     read_structures,
 )
 from smoacs.structures.sites import bare, charges, symbol, symbols, to_atoms
+from smoacs.structures.writing import cif_text
 
 __all__ = [
     "OXIDATION_STATES",
@@ -21,6 +22,7 @@ __all__ = [
     "Reading",
     "bare",
     "charges",
+    "cif_text",
     "read_cif_text",
     "read_files",
     "read_structure",

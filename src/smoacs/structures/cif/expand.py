@@ -161,7 +161,9 @@ def _listed_twice(first: Spot, second: Spot) -> str:
     """What to say of two sites on one spot, if they hold the same element."""
     a, b = first.holds[0], second.holds[0]
     if a.element != b.element:
-        raise InputError(f"{a.label} and {b.label} are both on the spot {_text(first.coords)}")
+        raise InputError(
+            f"it has two atoms on one spot: {a.label} and {b.label} ({_text(first.coords)})"
+        )
     return f"{b.label} is an image of {a.label}, listed twice, and counted once"
 
 
@@ -178,8 +180,8 @@ def _too_close(first: Spot, second: Spot, distance: float) -> str:
     a, b = first.holds[0].label, second.holds[0].label
     what = f"two images of {a}" if a == b else f"{a} and {b}"
     return (
-        f"{what} are {distance:.2f} Å apart, and the digits of their coordinates do not make them "
-        "one atom; check the symmetry, or give more digits (0.3333 or 1/3 in place of 0.33)"
+        f"it has two atoms on one spot: {what} are {distance:.2f} Å apart, and their digits do not "
+        "make them one; check the symmetry, or give more digits (0.3333 or 1/3 in place of 0.33)"
     )
 
 

@@ -175,7 +175,7 @@ def _states(block: Block) -> dict[str, float]:
 
 
 def _charge(text: str) -> float | None:
-    found = re.search(r"(\d*)([+-])(\d*)$", text.strip(" ()"))
+    found = re.search(r"(\d*\.?\d*)([+-])(\d*\.?\d*)$", text.strip(" ()"))
     if found is None:
         return None
     return float(found[1] or found[3] or 1) * (1 if found[2] == "+" else -1)
