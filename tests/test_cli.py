@@ -24,6 +24,7 @@ from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import save_weights
+from smoacs.search.gradient.search import Gradients
 from smoacs.templates import TEMPLATE_NAMES
 
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
@@ -402,6 +403,30 @@ def modules_loaded_by(command: str) -> set[str]:
     )
     assert finished.returncode == 0, finished.stderr
     return set(finished.stdout.splitlines()[-1].split())
+
+
+def test_which_search_it_is_is_said_before_it_begins_and_once(tmp_path, monkeypatch, capfd):
+    said = []
+
+    def begun(*_args, **_kwargs):
+        said.append(capfd.readouterr().err)
+        return anneal_begins(*_args, **_kwargs)
+
+    anneal_begins = Gradients.run
+    monkeypatch.setattr(Gradients, "run", begun)
+    arguments = [
+        "-n",
+        "2",
+        "--steps",
+        "2",
+        "-t",
+        "band_gap = 2.5 +- 0.2",
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    assert run(["design", "perovskite", *arguments]) in {0, 1}
+    assert "does not fit into the budget of 2 × 2 predictor calls" in said[0]
+    assert "does not fit" not in capfd.readouterr().err
 
 
 def test_help_is_quick_and_imports_nothing_heavy():

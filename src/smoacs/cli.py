@@ -38,7 +38,7 @@ from smoacs.commands.options import (
     Symmetry,
     Targets,
 )
-from smoacs.commands.outcome import EXIT_INTERRUPTED, progress_bar, tell_results
+from smoacs.commands.outcome import EXIT_INTERRUPTED, announced, progress_bar, tell_results
 from smoacs.commands.predict import predict
 from smoacs.commands.relax import relax
 from smoacs.commands.resume import resume
@@ -193,9 +193,9 @@ def design(
     }
     given = {k: v for k, v in changes.items() if v is not None}
     config = _design_config(source, given, assignments or ())
-    with progress_bar() as progress:
+    with announced() as told, progress_bar() as progress:
         execute(config, out, force=force, progress=progress)
-    code = tell_results(out)
+    code = tell_results(out, told)
     if check_designs and not code:
         code = check_and_tell(out, CheckSettings())
     if code:

@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
@@ -287,3 +288,16 @@ def test_the_shortest_distance_is_that_of_all_images(n_atoms):
         points = (frac - np.floor(frac)) @ reduced
         apart = np.linalg.norm(points[:, None, None] - points[None, :, None] + images, axis=-1)
         assert min_distance(structure) == pytest.approx(apart[apart > 1e-12].min())
+
+
+def test_parts_of_a_long_list_are_judged_as_the_whole_is(predictor, template, monkeypatch):
+    crystals = [crystal(), moved(0, 0, 0.3), permuted(), crystal(lengths=(2, 4, 4)), crystal()] * 2
+    settings = {"predictor": predictor, "template": [template] * len(crystals)}
+    whole = judge(crystals, [BOX], **settings)
+    monkeypatch.setattr("smoacs.judging.table.AT_ONCE", 3)
+    told = []
+    parts = judge(crystals, [BOX], progress=told.append, **settings)
+    pd.testing.assert_frame_equal(whole, parts)
+    assert told == [3, 6, 9, 10]
+    assert parts["unique"].sum() == 1
+    assert judge([], [BOX], predictor=predictor, template=template).empty

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from smoacs.commands.bars import counted
 from smoacs.commands.imports import quick_imports
 from smoacs.commands.measure import measure_of, measure_of_row
 from smoacs.commands.options import (
@@ -103,17 +104,19 @@ def judge(  # noqa: PLR0913  (an option each)
     targets = [Target.parse(text) for text in target or ()]
     named, code = read_named(files, form, strict=strict)
     loaded = load_predictor(predictor, device=device)
-    table = judge_structures(
-        [item.structure for item in named],
-        targets,
-        predictor=loaded,
-        template=measure.template,
-        known_formulas=known_formulas(loaded),
-        must_rest=bool(at_rest),
-        conservative=conservative or 0.0,
-        table_of_states=measure.table_of_states,
-        rules=measure.rules,
-    )
+    with counted("judging", len(named)) as tell:
+        table = judge_structures(
+            [item.structure for item in named],
+            targets,
+            predictor=loaded,
+            template=measure.template,
+            known_formulas=known_formulas(loaded),
+            must_rest=bool(at_rest),
+            conservative=conservative or 0.0,
+            table_of_states=measure.table_of_states,
+            rules=measure.rules,
+            progress=tell,
+        )
     origin = pd.DataFrame({"file": [i.file for i in named], "index": [i.index for i in named]})
     emit(csv_text(pd.concat([origin, table], axis=1)), out)
     if row is not None:

@@ -1,6 +1,7 @@
 """What design and resume show: a progress bar, and at the end what came out."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,40 @@ EXIT_NO_SUCCESS = 1
 EXIT_INTERRUPTED = 130
 
 
-def tell_results(out: Path) -> int:
-    """Print the summary of a run directory and return the exit code."""
+class _Aloud(logging.Handler):
+    """Says what is logged, and remembers it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it to whoever sits before the terminal."""
+        self.said.append(record.getMessage())
+        typer.echo(self.said[-1], err=True)
+
+
+@contextmanager
+def announced() -> Iterator[list[str]]:
+    """Say at once what a search has to tell, and give what was said."""
+    log = logging.getLogger("smoacs.search")
+    aloud, level = _Aloud(), log.level
+    log.addHandler(aloud)
+    log.setLevel(logging.INFO)
+    try:
+        yield aloud.said
+    finally:
+        log.removeHandler(aloud)
+        log.setLevel(level)
+
+
+def tell_results(out: Path, told: Collection[str] = ()) -> int:
+    """Print the summary of a run directory and return the exit code.
+
+    Args:
+        out: The run directory.
+        told: Notes on the search that need not be told again.
+    """
     from smoacs.errors import InputError
     from smoacs.runs import read_summary, resume_command, summary_text
 
@@ -26,8 +59,12 @@ def tell_results(out: Path) -> int:
         text = summary_text(summary, out)
     except KeyError as error:
         raise InputError(f"{out / 'summary.json'}: is damaged: {error} is missing") from error
-    if note := summary.get("search", {}).get("note"):
-        typer.echo(note, err=True)
+    notes = str(summary.get("search", {}).get("note", "")).split("; ")
+    for note in notes:
+        if note and note not in told:
+            typer.echo(note, err=True)
+    if every := summary.get("search", {}).get("notes"):
+        typer.echo(f"all {len(every):,} of these notes are in summary.json", err=True)
     typer.echo(text)
     if summary.get("interrupted"):
         steps = f"interrupted after {summary['steps']} of {summary['config']['steps']} steps"

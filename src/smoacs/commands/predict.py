@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from smoacs.commands.bars import counted
 from smoacs.commands.imports import quick_imports
 from smoacs.commands.options import DEVICE_HELP, CsvFile, Files, PredictorName, emit
 from smoacs.commands.reading import Format, Strict, read_named
@@ -27,12 +28,7 @@ def predict(
         import pandas as pd
 
         from smoacs.files import check_file
-        from smoacs.judging import (
-            domain_note,
-            evaluate_domain,
-            evaluate_structures,
-            reduced_formula,
-        )
+        from smoacs.judging import AT_ONCE, domain_note, predicted
         from smoacs.predictors import load_predictor
         from smoacs.results import csv_text
 
@@ -41,18 +37,15 @@ def predict(
     named, code = read_named(files, form, strict=strict)
     structures = [item.structure for item in named]
     loaded = load_predictor(predictor, device=device)
-    table = pd.DataFrame(
-        {
-            "file": [item.file for item in named],
-            "index": [item.index for item in named],
-            "formula": [reduced_formula(structure) for structure in structures],
-            **evaluate_structures(structures, loaded),
-        }
-    )
-    domain = evaluate_domain(structures, loaded)
-    if domain is not None:
-        table["in_domain"], table["domain_warning"] = domain
-        note = domain_note(domain[1])
+    parts = []
+    with counted("predicting", len(named)) as tell:
+        for begin in range(0, max(len(named), 1), AT_ONCE):
+            parts.append(predicted(structures[begin : begin + AT_ONCE], loaded))
+            tell(min(begin + AT_ONCE, len(named)))
+    origin = pd.DataFrame({"file": [i.file for i in named], "index": [i.index for i in named]})
+    table = pd.concat([origin, pd.concat(parts, ignore_index=True)], axis=1)
+    if "domain_warning" in table:
+        note = domain_note(table["domain_warning"].tolist())
         if note is not None:
             typer.echo(f"smoacs: warning: {note}", err=True)
     emit(csv_text(table), out)

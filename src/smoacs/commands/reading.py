@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from smoacs.commands.bars import counted
 from smoacs.commands.failures import EXIT_INPUT, say
 from smoacs.errors import LONGEST, InputError, short
 
@@ -40,9 +41,15 @@ def read_named(
     Raises:
         InputError: Nothing could be read, or with `strict` not everything.
     """
-    from smoacs.structures import read_files
+    from smoacs.structures import Reading, read_files
 
-    reading = read_files(files, form=form, ordered=ordered)
+    reading = Reading([], [])
+    with counted("reading", len(files)) as tell:
+        for number, file in enumerate(files):
+            found = read_files([file], form=form, ordered=ordered)
+            reading.structures.extend(found.structures)
+            reading.failures.extend(found.failures)
+            tell(number + 1)
     failures = reading.failures
     if failures and (strict or not reading.structures):
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from smoacs.commands.imports import quick_imports
-from smoacs.commands.outcome import progress_bar, tell_results
+from smoacs.commands.outcome import announced, progress_bar, tell_results
 
 
 def resume(
@@ -22,8 +22,8 @@ def resume(
     with quick_imports():
         from smoacs.runs import resume as resume_run
 
-    with progress_bar() as progress:
+    with announced() as told, progress_bar() as progress:
         written = resume_run(out, progress=progress)
-    code = tell_results(written)  # not `out`: the working directory may have been replaced
+    code = tell_results(written, told)  # not `out`: the working directory may have been replaced
     if code:
         raise typer.Exit(code)

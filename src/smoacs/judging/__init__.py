@@ -16,12 +16,14 @@ from smoacs.judging.properties import (
     evaluate_domain,
     evaluate_structures,
     known_formulas,
+    predicted,
 )
 from smoacs.judging.rules import RuleCheck, Rules
 from smoacs.judging.space_groups import space_group
-from smoacs.judging.table import first_successes, judge
+from smoacs.judging.table import AT_ONCE, first_successes, judge
 
 __all__ = [
+    "AT_ONCE",
     "BENCHMARKS",
     "Benchmark",
     "Match",
@@ -39,6 +41,7 @@ __all__ = [
     "known_formulas",
     "match_template",
     "min_distance",
+    "predicted",
     "reduced_formula",
     "space_group",
     "standing",

@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pymatgen.core import Structure
 
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate, single_thread
-from smoacs.judging.criteria import element_counts, is_crystal
+from smoacs.judging.criteria import element_counts, is_crystal, reduced_formula
 from smoacs.judging.matching import Match
 from smoacs.predictors import CombinedPredictor, NetworkPredictor, Predictor
 
@@ -108,6 +109,21 @@ def evaluate_domain(
             for index, reason in zip(usable, found.reasons, strict=True):
                 reasons[index] = reason
     return inside, reasons
+
+
+def predicted(structures: Sequence[Structure], predictor: Predictor) -> pd.DataFrame:
+    """Formula, all properties and the domain of each structure, a row for each."""
+    usable = usable_structures(structures, predictor)
+    table = pd.DataFrame(
+        {
+            "formula": [reduced_formula(structure) for structure in structures],
+            **evaluate_structures(structures, predictor, usable=usable),
+        }
+    )
+    domain = evaluate_domain(structures, predictor, usable=usable)
+    if domain is not None:
+        table["in_domain"], table["domain_warning"] = domain
+    return table
 
 
 def domain_note(reasons: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ from smoacs.targets import Target, check_spreads, on_worse_side
 from smoacs.targets.front import front_ranks
 from smoacs.templates import Template
 
+AT_ONCE = 256
+"""Structures judged together; between two such parts those who watch are told."""
+
 
 def judge(  # noqa: PLR0913  (a part of the question each)
     structures: Sequence[Structure],
@@ -45,6 +49,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     table_of_states: OxidationTable | None = None,
     charges_as_stated: bool = True,
     rules: RuleCheck | Sequence[RuleCheck] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
     """Judge real crystals, from any source, criterion by criterion.
 
@@ -70,6 +75,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
             those of a user's file do, or must be numbers of the table and a known mixture.
         rules: Hard constraints that a success obeys, or one check for each structure. Adds the
             columns `rules` and `rule_broken`, the first rule that a structure breaks, and how.
+        progress: Told how many structures are done, now and then.
 
     Returns:
         A row for each structure, in their order, with the columns of `results.csv` that do not
@@ -87,73 +93,120 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     _check_properties(targets, predictor, conservative)
     if must_rest and ENERGY not in predictor.properties:
         raise InputError(f"rest needs a predictor of {ENERGY}; this one has none")
-    distances = np.array([min_distance(structure) for structure in structures], dtype=float)
-    solid = distances >= MIN_DISTANCE
-    if isinstance(template, Template) or template is None:
-        kinds: list[Template | None] = [template] * len(structures)
-    else:
-        kinds = list(template)
-    cells = [
-        in_cell_of(structure, kind) if kind is not None and ok else structure
-        for structure, kind, ok in zip(structures, kinds, solid, strict=True)
-    ]
-    matches: list[Match | None] = [
-        match_template(cell, kind) if kind is not None and ok else None
-        for cell, kind, ok in zip(cells, kinds, solid, strict=True)
-    ]
-    broken, held = _ruled(cells, rules, matches, solid)
-    usable = usable_structures(cells, predictor, solid)
-    values = evaluate_structures(cells, predictor, matches=matches, usable=usable)
-    verdicts = {f"{name}_met": met for name, met in _met(targets, values, conservative).items()}
-    verdicts["neutral"] = np.array(
-        [is_neutral(s, table_of_states, as_stated=charges_as_stated) for s in structures],
-        dtype=bool,
+    judged = _Judge(
+        targets=targets,
+        predictor=predictor,
+        must_rest=must_rest,
+        conservative=conservative,
+        table_of_states=table_of_states,
+        charges_as_stated=charges_as_stated,
     )
-    if template is not None:
-        verdicts["template_kept"] = np.array(
-            [
-                match is not None and kind is not None and angles_kept(cell, kind)
-                for cell, match, kind in zip(cells, matches, kinds, strict=True)
-            ],
-            dtype=bool,
-        )
-    if ENERGY in predictor.properties:
-        residuals = evaluate_rest(cells, predictor, held, usable=usable)
-        values |= residuals
-        if must_rest:
-            verdicts["at_rest"] = at_rest(residuals)
-    if broken is not None:
-        verdicts["rules"] = np.array([not text for text in broken], dtype=bool)
-    success = solid.copy()
-    for met in verdicts.values():
-        success &= met
-    formulas = [reduced_formula(structure) for structure in structures]
-    table = pd.DataFrame(
-        {
-            "success": success,
-            "formula": pd.Series(formulas, dtype=object),
-            "n_atoms": np.array([len(structure) for structure in structures], dtype=np.int64),
-            **values,
-            **verdicts,
-            **({} if template is None else {"template_reason": _reasons(cells, kinds, solid)}),
-            **({} if broken is None else {"rule_broken": pd.Series(broken, dtype=object)}),
-            "min_distance": distances,
-            "space_group": pd.Series(
-                [space_group(s) if ok else "" for s, ok in zip(structures, solid, strict=True)],
-                dtype=object,
-            ),
-            **_lattices(structures),
-            **_oxidation(structures, table_of_states),
-        }
-    )
+    parts = []
+    for begin in range(0, max(len(structures), 1), AT_ONCE):
+        part = slice(begin, begin + AT_ONCE)
+        kinds = template if template is None or isinstance(template, Template) else template[part]
+        checks = rules if rules is None or isinstance(rules, RuleCheck) else rules[part]
+        parts.append(judged(structures[part], kinds, checks))
+        if progress is not None:
+            progress(min(begin + AT_ONCE, len(structures)))
+    tables, domains = zip(*parts, strict=True)
+    table: pd.DataFrame = pd.concat(tables, ignore_index=True)
     table["unique"] = first_successes(table)
     extremes = [target for target in targets if target.direction]
     if len(extremes) > 1:
-        table["pareto"] = _fronts(extremes, values, success, conservative)
-    table = table.assign(**_domain_columns(structures, predictor, usable))
+        values = {name: table[name].to_numpy(copy=True) for name in predictor.properties}
+        table["pareto"] = _fronts(extremes, values, table["success"].to_numpy(), conservative)
+    table = table.assign(**pd.concat(domains, ignore_index=True))
     if known_formulas is not None:
-        table["novel"] = np.array([not known_formulas(f) for f in formulas], dtype=bool)
+        table["novel"] = np.array([not known_formulas(f) for f in table["formula"]], dtype=bool)
     return table
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What crystals are held against, one by one; see `judge`."""
+
+    targets: Sequence[Target]
+    predictor: Predictor
+    must_rest: bool
+    conservative: float
+    table_of_states: OxidationTable | None
+    charges_as_stated: bool
+
+    def __call__(
+        self,
+        structures: Sequence[Structure],
+        template: Template | Sequence[Template] | None,
+        rules: RuleCheck | Sequence[RuleCheck] | None,
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The columns that a structure has by itself, and those on the predictor's domain."""
+        distances = np.array([min_distance(structure) for structure in structures], dtype=float)
+        solid = distances >= MIN_DISTANCE
+        if isinstance(template, Template) or template is None:
+            kinds: list[Template | None] = [template] * len(structures)
+        else:
+            kinds = list(template)
+        cells = [
+            in_cell_of(structure, kind) if kind is not None and ok else structure
+            for structure, kind, ok in zip(structures, kinds, solid, strict=True)
+        ]
+        matches: list[Match | None] = [
+            match_template(cell, kind) if kind is not None and ok else None
+            for cell, kind, ok in zip(cells, kinds, solid, strict=True)
+        ]
+        broken, held = _ruled(cells, rules, matches, solid)
+        usable = usable_structures(cells, self.predictor, solid)
+        values = evaluate_structures(cells, self.predictor, matches=matches, usable=usable)
+        verdicts = {
+            f"{name}_met": met
+            for name, met in _met(self.targets, values, self.conservative).items()
+        }
+        verdicts["neutral"] = np.array(
+            [
+                is_neutral(s, self.table_of_states, as_stated=self.charges_as_stated)
+                for s in structures
+            ],
+            dtype=bool,
+        )
+        if template is not None:
+            verdicts["template_kept"] = np.array(
+                [
+                    match is not None and kind is not None and angles_kept(cell, kind)
+                    for cell, match, kind in zip(cells, matches, kinds, strict=True)
+                ],
+                dtype=bool,
+            )
+        if ENERGY in self.predictor.properties:
+            residuals = evaluate_rest(cells, self.predictor, held, usable=usable)
+            values |= residuals
+            if self.must_rest:
+                verdicts["at_rest"] = at_rest(residuals)
+        if broken is not None:
+            verdicts["rules"] = np.array([not text for text in broken], dtype=bool)
+        success = solid.copy()
+        for met in verdicts.values():
+            success &= met
+        formulas = [reduced_formula(structure) for structure in structures]
+        table = pd.DataFrame(
+            {
+                "success": success,
+                "formula": pd.Series(formulas, dtype=object),
+                "n_atoms": np.array([len(structure) for structure in structures], dtype=np.int64),
+                **values,
+                **verdicts,
+                **({} if template is None else {"template_reason": _reasons(cells, kinds, solid)}),
+                **({} if broken is None else {"rule_broken": pd.Series(broken, dtype=object)}),
+                "min_distance": distances,
+                "space_group": pd.Series(
+                    [space_group(s) if ok else "" for s, ok in zip(structures, solid, strict=True)],
+                    dtype=object,
+                ),
+                **_lattices(structures),
+                **_oxidation(structures, self.table_of_states),
+            }
+        )
+        domain = pd.DataFrame(_domain_columns(structures, self.predictor, usable))
+        return table, domain
 
 
 def _reasons(

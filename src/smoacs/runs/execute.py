@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from smoacs.chemistry import DEFAULT_TABLE
 from smoacs.errors import InputError, ResourceError, is_out_of_memory
 from smoacs.files import is_disk_full
 from smoacs.interrupt import soft_interrupt
-from smoacs.judging import RuleCheck, Rules, domain_note, judge, known_formulas
+from smoacs.judging import AT_ONCE, RuleCheck, Rules, domain_note, judge, known_formulas
 from smoacs.predictors import Predictor, load_predictor, property_scales
 from smoacs.request import DesignConfig
 from smoacs.runs.checkpoint import Checkpoints, Unfinished, begin_run, reopen_run
 from smoacs.runs.database import add_to_database, check_database
 from smoacs.runs.directory import resume_command
 from smoacs.runs.save import save_run
-from smoacs.search import DesignResult, ProgressCallback, run_search
+from smoacs.runs.skipped import skipped_notes
+from smoacs.search import DesignResult, ProgressCallback, ProgressEvent, run_search
 from smoacs.search.state import Keeper
 from smoacs.targets import Target
 from smoacs.targets.functions import FunctionTarget, with_functions
@@ -225,8 +226,8 @@ def run_design(
         predictor = load_predictor(config.predictor, device=config.device)
     loading = time.perf_counter() - started
     result = run_search(config, predictor=predictor, progress=progress, keeper=keeper, seeds=seeds)
-    for reason in result.skipped_seeds:
-        log.warning("seed left out: %s", reason)
+    for sentence in skipped_notes(result.skipped_seeds):
+        log.warning("%s", sentence)
     before = time.perf_counter()
     table = judge(
         result.structures,
@@ -239,6 +240,7 @@ def run_design(
         table_of_states=config.table_of_states(),
         charges_as_stated=False,
         rules=_rule_checks(config, result),
+        progress=_judging(progress, result),
     )
     if result.templates:
         table.insert(0, "template", [template.name for template in result.templates])
@@ -255,6 +257,16 @@ def run_design(
         units=dict(predictor.properties),
         scales=property_scales(predictor),
     )
+
+
+def _judging(
+    progress: ProgressCallback | None, result: DesignResult
+) -> Callable[[int], None] | None:
+    """Who is told how far the judge has come; nobody where that is a matter of a second."""
+    n, rate = len(result.structures), sum(result.met) / max(len(result.met), 1)
+    if progress is None or n <= AT_ONCE:
+        return None
+    return lambda done: progress(ProgressEvent("judging", done, n, rate))
 
 
 def _rule_checks(config: DesignConfig, result: DesignResult) -> RuleCheck | list[RuleCheck]:
@@ -352,6 +364,9 @@ def _finish(
     with soft_interrupt() as interrupt:
         keeper = Checkpoints(unfinished.state_file, interrupt)
         run = run_design(config, predictor=predictor, progress=progress, keeper=keeper)
+        if progress is not None and len(run.table) > AT_ONCE:
+            done = len(run.table)
+            progress(ProgressEvent("writing", done, done, float(run.table["success"].mean())))
         run.save(unfinished.result)
         unfinished.deliver()
     if not run.result.interrupted:

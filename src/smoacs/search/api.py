@@ -1,5 +1,6 @@
 """`run_search`: from a template and targets to discrete crystals."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -25,6 +26,8 @@ from smoacs.targets import Target, check_spreads
 from smoacs.targets.caution import wanted_properties
 from smoacs.targets.scalarisation import front_of
 from smoacs.templates import Template, is_seed_source
+
+log = logging.getLogger(__name__)
 
 
 def run_search(
@@ -72,12 +75,13 @@ def _search_template(
     *,
     predictor: Predictor,
     targets: Sequence[Target],
-    taken: frozenset[str] = frozenset(),
+    taken: frozenset[str] | None = None,
     begin: Sequence[Beginning] = (),
 ) -> DesignResult:
     """Search for `config.n` crystals of one template, none of them of a composition `taken`.
 
-    Candidates at rest begin as the crystals `begin`, if there are any, one for each.
+    Candidates at rest begin as the crystals `begin`, if there are any, one for each. Which search
+    was chosen, and why, is logged before it begins where it is the only one: nothing is `taken`.
     """
     recorder = Recorder(config.steps, *told)
     _check_roles(targets, template)
@@ -86,6 +90,8 @@ def _search_template(
     plan = Plan(None)
     if not begin:
         plan = plan_search(config, template, targets, predictor, rule=rule)
+        if taken is None and plan.note:
+            log.info("%s", plan.note)
     if plan.space is not None:
         return _search_exhaustively(config, predictor, plan, targets=targets, told=told)
     front = None
@@ -101,7 +107,7 @@ def _search_template(
         held=held_sites(template),
     ) as objective:
         search = Gradients(config, template, rules, objective, begin=begin)
-        ended = search.run(recorder, taken)
+        ended = search.run(recorder, taken or frozenset())
     total = recorder.seconds
     predicting = objective.seconds["predictor"]
     return DesignResult(

@@ -1,7 +1,6 @@
 """Which search a run takes: by gradients, or through all compositions, as far as calls allow."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -209,18 +208,6 @@ def _sites_are_fixed(template: Template) -> bool:
     shift = torch.rand(1, template.n_sites, 3, generator=torch.Generator().manual_seed(0))
     moved = symmetry.mean_displacements(shift - shift.mean(1), everyone)
     return float(moved.abs().max()) < ROUNDING
-
-
-def joined_report(reports: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """What `DesignResult.search` says of searches on several templates, their numbers added."""
-    joined: dict[str, object] = {
-        "method": " and ".join(sorted({str(report.get("method", "")) for report in reports})),
-        "note": "; ".join(dict.fromkeys(str(r["note"]) for r in reports if r.get("note"))),
-    }
-    counts = Counter[str]()
-    for report in reports:
-        counts.update({name: n for name, n in report.items() if isinstance(n, int)})
-    return joined | counts
 
 
 def _too_large(template: Template) -> str:

@@ -10,8 +10,8 @@ import pandas as pd
 from smoacs.request.chemical_rules import crystal_rules
 from smoacs.request.decoration_rules import decoration_rule
 from smoacs.search.gradient.known_crystals import Beginning, of_seed
-from smoacs.search.plan import joined_report
 from smoacs.search.progress import ProgressCallback, ProgressEvent
+from smoacs.search.seeds.report import joined_report
 from smoacs.search.seeds.rounds import Part, Source, Taken, best_of, next_parts
 from smoacs.search.seeds.state import FINISHED, PartKeeper, packed, unpacked
 from smoacs.search.state import Keeper, State
@@ -135,7 +135,9 @@ def _joined(
         interrupted=any(result.interrupted for result in results),
         met=tuple(results[number].met[k] for number, k in sources) if told else (),
         losses=tuple(results[number].losses[k] for number, k in sources) if told else (),
-        search=joined_report([result.search for result in results]),
+        search=joined_report(
+            [result.search for result in results], [result.template.name for result in results]
+        ),
         decorations=None,
         templates=tuple(found.templates[seed] for seed in seeds),
         originals=tuple(found.originals[seed] for seed in seeds),
