@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 
+from smoacs.training.displaced import row_structure
 from smoacs.training.layout import LABEL_COLUMNS
-from smoacs.training.samples import row_structure
 
 
 def labelled(

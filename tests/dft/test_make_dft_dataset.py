@@ -21,8 +21,8 @@ from smoacs.errors import InputError
 from smoacs.runs import read_run, save_run
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import build_dataset
+from smoacs.training.displaced import row_structure
 from smoacs.training.layout import check_crystals
-from smoacs.training.samples import row_structure
 from smoacs.training.sources import read_source
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

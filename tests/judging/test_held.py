@@ -6,7 +6,7 @@ import torch
 from pymatgen.core import Structure
 
 from smoacs.judging import RuleCheck, Rules, judge
-from smoacs.judging.rest import evaluate_rest
+from smoacs.judging.residuals import evaluate_rest
 from smoacs.request import DesignConfig
 from smoacs.runs import run_design
 from smoacs.targets import Target

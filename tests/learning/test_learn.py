@@ -23,7 +23,7 @@ from smoacs.learning import LearnSettings, api, run_learning
 from smoacs.predictors import load_predictor
 from smoacs.predictors.storage import read_weights
 from smoacs.training.config import TrainConfig
-from smoacs.training.samples import row_structure
+from smoacs.training.displaced import row_structure
 from smoacs.training.sources import load_table
 
 SETTINGS = LearnSettings(rounds=3, per_round=6, epochs=25, learning_rate=0.1)

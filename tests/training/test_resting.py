@@ -12,9 +12,9 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.crystals import Crystals, NeighborList
 from smoacs.predictors import load_predictor
 from smoacs.relaxation import relax_structures
+from smoacs.training.displaced import MIN_COVALENT_RATIO, closest_ratio
 from smoacs.training.layout import layout_row
 from smoacs.training.resting import box_samples, resting_samples
-from smoacs.training.samples import MIN_COVALENT_RATIO, closest_ratio
 
 
 def test_samples_come_in_pairs_of_rest_and_deformed_copy() -> None:

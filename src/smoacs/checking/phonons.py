@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 
+from smoacs.checking.findings import open_findings, record_key
 from smoacs.checking.potentials import CheckPotential
-from smoacs.checking.records import open_findings, record_key
 from smoacs.errors import MissingExtraError
 from smoacs.structures import symbols
 

@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from pymatgen.core import Structure
 
+from smoacs.checking.findings import Record, open_findings, record_key
 from smoacs.checking.potentials import CheckPotential, RelaxedDesign, RelaxSettings
-from smoacs.checking.records import Record, open_findings, record_key
 from smoacs.errors import InputError
 from smoacs.judging import angles_kept, evaluate_structures, match_template, space_group
 from smoacs.predictors import ENERGY, Predictor

@@ -11,7 +11,7 @@ from smoacs.judging.criteria import (
     reduced_formula,
 )
 from smoacs.judging.matching import Match, angles_kept, match_template
-from smoacs.judging.properties import (
+from smoacs.judging.prediction import (
     domain_note,
     evaluate_domain,
     evaluate_structures,

@@ -23,8 +23,8 @@ from smoacs.judging.criteria import (
     reduced_formula,
 )
 from smoacs.judging.matching import Match, angles_kept, match_template
-from smoacs.judging.properties import evaluate_domain, evaluate_structures, usable_structures
-from smoacs.judging.rest import at_rest, evaluate_rest
+from smoacs.judging.prediction import evaluate_domain, evaluate_structures, usable_structures
+from smoacs.judging.residuals import at_rest, evaluate_rest
 from smoacs.judging.rules import RuleCheck
 from smoacs.judging.space_groups import space_group
 from smoacs.predictors import ENERGY, Predictor

@@ -31,9 +31,9 @@ from smoacs.predictors.storage import save_weights, stack_members
 from smoacs.training.checkpoint import load_state
 from smoacs.training.config import DataSource, HeadSettings, TrainConfig
 from smoacs.training.data import Noise
+from smoacs.training.displaced import row_structure
 from smoacs.training.layout import RELAXED
 from smoacs.training.members import TABLE_FILE, member_file, run_members, train_member
-from smoacs.training.samples import row_structure
 from smoacs.training.sources import read_source
 from smoacs.training.start import Start, load_start
 

@@ -13,8 +13,8 @@ import pandas as pd
 from smoacs.errors import InputError
 from smoacs.report.asked import settings_asked
 from smoacs.report.columns import Cell, PageColumn, cells, describe
-from smoacs.report.crystals import pack, read_frames
 from smoacs.report.movement import movement
+from smoacs.report.packed import pack, read_frames
 from smoacs.results import Column, Kind, column, kind_of, read_table, saved_columns
 from smoacs.targets import Target
 
@@ -32,7 +32,7 @@ def build_payload(folder: Path) -> dict[str, object]:
     Returns:
         Plain data for JSON, as the page's scripts expect it: `title`, `facts`, `targets`,
         `settings`, `columns`, `rows`, `criteria`, `further`, `history`, and the crystals (see
-        `smoacs.report.crystals.pack`).
+        `smoacs.report.packed.pack`).
 
     Raises:
         InputError: The folder is no run directory, or a file in it is damaged.

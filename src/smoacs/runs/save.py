@@ -7,12 +7,12 @@ import pandas as pd
 
 from smoacs.files import user_path
 from smoacs.results import csv_text, described
+from smoacs.runs.crystal_files import write_structures
 from smoacs.runs.database import run_key, write_designs_db
 from smoacs.runs.directory import run_directory
 from smoacs.runs.marker import mark_run
 from smoacs.runs.page import write_first_report
 from smoacs.runs.plots import plot_decorations, plot_history
-from smoacs.runs.structures import write_structures
 from smoacs.runs.tables import json_text, rank_table, summarise
 from smoacs.search import DesignResult
 

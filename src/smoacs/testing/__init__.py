@@ -9,7 +9,8 @@ are compared in scales of their property (`smoacs.predictors.PROPERTIES`; 1 for 
 not there).
 """
 
-from smoacs.testing.checks import (
+from smoacs.testing.comparison import DOUBLE, SINGLE, ModelTolerance, PredictorCheckError
+from smoacs.testing.conformance import (
     CHECKS,
     check_atom_order,
     check_batching,
@@ -28,7 +29,6 @@ from smoacs.testing.checks import (
     check_supercell,
     check_system_order,
 )
-from smoacs.testing.comparison import DOUBLE, SINGLE, ModelTolerance, PredictorCheckError
 from smoacs.testing.samples import default_crystals
 
 __all__ = [

@@ -20,7 +20,7 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.predictors import Predictor
 from smoacs.relaxation import relax_structures
 from smoacs.templates import PROTOTYPES, Template, perovskite, prototype, reference_structure
-from smoacs.training.samples import (
+from smoacs.training.displaced import (
     Sample,
     covalent_radius,
     is_trusted,

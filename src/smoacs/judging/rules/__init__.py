@@ -5,7 +5,7 @@ finished crystals with pymatgen, spglib and counting. Nothing here is used by th
 nothing of the optimiser is used here, so that a mistake in one does not hide in the other.
 """
 
-from smoacs.judging.rules.check import RuleCheck
 from smoacs.judging.rules.request import Rules
+from smoacs.judging.rules.rule_check import RuleCheck
 
 __all__ = ["RuleCheck", "Rules"]

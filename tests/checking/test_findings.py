@@ -1,6 +1,6 @@
 from pymatgen.core import Lattice, Structure
 
-from smoacs.checking.records import open_findings, record_key
+from smoacs.checking.findings import open_findings, record_key
 
 
 def test_what_was_kept_comes_back(tmp_path):

@@ -9,7 +9,7 @@ from pymatgen.core import Structure
 
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate_residuals, is_at_rest
-from smoacs.judging.properties import usable_structures
+from smoacs.judging.prediction import usable_structures
 from smoacs.predictors import Predictor
 
 

@@ -4,7 +4,7 @@ import ase.io
 import pandas as pd
 from pymatgen.core import Lattice, Structure
 
-from smoacs.runs.structures import write_structures
+from smoacs.runs.crystal_files import write_structures
 
 
 def test_an_empty_text_does_not_swallow_the_next_entry(tmp_path):
