@@ -1,6 +1,10 @@
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 from pymatgen.core import Lattice, Structure
 
 from smoacs.crystals import Crystals, neighbor_list
@@ -81,5 +85,18 @@ def test_ranges_leave_out_the_extremes_and_survive_json():
     low, high = domain.ranges["density"]
     assert 2 < low < 2.2
     assert 9.8 < high < 10.01
-    content = {"element_counts": {"H": 2, "O": 3}, "ranges": {"density": [low, high]}}
-    assert TrainingDomain.from_json(content) == domain
+    content = json.loads(json.dumps(dataclasses.asdict(domain)))
+    assert TypeAdapter(TrainingDomain).validate_python(content) == domain
+
+
+def test_what_charges_do_not_balance_is_outside_where_that_is_rare():
+    aluminium_carbide = Structure.from_spacegroup(
+        "F-43m", Lattice.cubic(4.5), ["Al", "C"], [[0, 0, 0], [0.25] * 3]
+    )
+    domain = TrainingDomain(element_counts={"Al": 500, "C": 500}, ranges={}, unbalanced=0.014)
+    known = frozenset({"Al", "C"})
+    crystals = Crystals.from_structures([aluminium_carbide])
+    found = applicability(crystals, domain, known, CUTOFF)
+    assert found.reasons[0].endswith("as is so for 1.4 % of the training")
+    usual = dataclasses.replace(domain, unbalanced=0.3)
+    assert applicability(crystals, usual, known, CUTOFF).in_domain.all()

@@ -11,6 +11,7 @@ import torch
 from scipy.stats import spearmanr
 
 from smoacs.crystals import Crystals
+from smoacs.errors import InputError
 from smoacs.evaluation import evaluate
 from smoacs.predictors.builtin import load_network
 from smoacs.predictors.header import WeightsHeader
@@ -18,7 +19,7 @@ from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.spread import summary_count
 from smoacs.predictors.storage import read_weights, save_weights
-from smoacs.training import calibration
+from smoacs.training import calibration, widths
 from smoacs.training.calibrate import calibrate_file, main
 from smoacs.training.calibration import Evaluated, calibrate, evaluate_ensemble, some_of
 from smoacs.training.data import build_dataset
@@ -164,6 +165,22 @@ def test_calibrates_a_file(tiny):
     assert formulas.tolist() == [1]
     before, _, _ = read_weights(tiny / "tiny.safetensors")
     torch.testing.assert_close(network.embedding, before.embedding)
+
+
+def test_widening_changes_no_tensor(tiny, monkeypatch):
+    whole = str(tiny / "whole.parquet")
+    with pytest.raises(InputError, match="no calibrated spread to widen"):
+        calibrate_file(tiny / "tiny.safetensors", [whole], tiny / "w.safetensors", only_widen=True)
+    calibrate_file(tiny / "tiny.safetensors", [whole], tiny / "a.safetensors")
+    monkeypatch.setattr(widths, "LEAST_CRYSTALS", 1)
+    calibrate_file(tiny / "a.safetensors", [whole], tiny / "b.safetensors", only_widen=True)
+    before, first, _ = read_weights(tiny / "a.safetensors")
+    after, second, _ = read_weights(tiny / "b.safetensors")
+    tensors = before.state_dict()
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in after.state_dict().items())
+    assert first.widening != second.widening
+    assert second.widening.factors
+    assert second.domain == first.domain
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from smoacs.chemistry.selection import (
     element_rules,
     forbidden_rules,
 )
-from smoacs.chemistry.site_charges import neutral_site_charges
+from smoacs.chemistry.site_charges import is_unbalanced, neutral_site_charges
 from smoacs.chemistry.valence import valence_table
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "icsd_reports",
     "ionic_radius",
     "is_neutral",
+    "is_unbalanced",
     "may_differ",
     "neutral_assignment",
     "neutral_site_charges",

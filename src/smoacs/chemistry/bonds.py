@@ -23,7 +23,7 @@ from vesin import NeighborList
 from smoacs.chemistry.elements import ELEMENTS, element_index
 from smoacs.chemistry.oxidation import VALENCE_ELECTRONS
 
-BOND: Final = 1.15
+BOND: Final = 1.18
 """Atoms nearer than this times the sum of their covalent radii are bonded."""
 
 _SHELL = 8

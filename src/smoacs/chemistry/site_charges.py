@@ -7,7 +7,13 @@ from numpy.typing import ArrayLike
 
 from smoacs.chemistry.bonds import bonded_states
 from smoacs.chemistry.neutrality import costs_of, mixed_assignments, neutral_states
-from smoacs.chemistry.oxidation import OxidationTable
+from smoacs.chemistry.oxidation import OxidationTable, tables_of_crystals
+
+NONMETALS = frozenset(["H", "C", "N", "O", "F", "P", "S", "Cl", "Se", "Br", "I"])
+
+MAIN_GROUP_METALS = frozenset(
+    ("Li", "Be", "Na", "Mg", "Al", "K", "Ca", "Ga", "Rb", "Sr", "In", "Sn", "Cs", "Ba", "Tl", "Pb")
+) | {"Bi", "B", "Si", "Ge", "As", "Sb", "Te", "Ra", "Po"}
 
 _Kind = tuple[str, tuple[int, ...]]
 """Element and numbers to choose from."""
@@ -108,3 +114,21 @@ def _on_orbits(
         dict(zip(counts, choice, strict=True)) for choice in neutral_states(groups, limit=limit)
     ]
     return [[choice[label] for label in labels] for choice in chosen]
+
+
+def is_unbalanced(symbols: Sequence[str], frac_coords: ArrayLike, cell: ArrayLike) -> bool:
+    """Whether a compound of main-group elements with a nonmetal has no reported charges.
+
+    Without d and f electrons a compound that its ions do not balance is rare and strange: AlC,
+    Na₈PO₃.
+
+    Args:
+        symbols: Element of each site, N of them.
+        frac_coords: [N, 3].
+        cell: Rows are lattice vectors, Å, [3, 3].
+    """
+    held = set(symbols)
+    if len(held) == 1 or not held & NONMETALS or not held <= NONMETALS | MAIN_GROUP_METALS:
+        return False
+    usual, rare, _ = tables_of_crystals()
+    return not any(neutral_site_charges(symbols, frac_coords, cell, t) for t in (usual, rare))

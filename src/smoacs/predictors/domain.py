@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from ase.data import covalent_radii
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smoacs.chemistry import ELEMENTS, N_ELEMENTS
+from smoacs.chemistry import ELEMENTS, N_ELEMENTS, is_unbalanced
 from smoacs.crystals import ATOMS_AT_ONCE, Crystals, NeighborList, chunk_systems, neighbor_list
 from smoacs.predictors.descriptors import Density
 
@@ -19,6 +19,9 @@ QUANTILE = 0.002
 
 RARE = 20
 """Elements in fewer training crystals than this are hardly known."""
+
+_RARE_SHARE = 0.05
+"""Kinds of crystals with a smaller share of the training are hardly known."""
 
 NOT_A_CRYSTAL = "not finite or flat"
 
@@ -37,19 +40,14 @@ class TrainingDomain:
 
     Attributes:
         element_counts: In how many of them each element occurs.
+        unbalanced: Share of them that no reported charges balance (`chemistry.is_unbalanced`); None
+            if nobody counted.
         ranges: From the `QUANTILE` to one minus it, of each quantity that `geometry_of` gives.
     """
 
     element_counts: Mapping[str, int]
     ranges: Mapping[str, tuple[float, float]]
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "TrainingDomain":
-        """Read what `dataclasses.asdict` made of one."""
-        ranges = {
-            name: (float(low), float(high)) for name, (low, high) in content["ranges"].items()
-        }
-        return cls(element_counts=dict(content["element_counts"]), ranges=ranges)
+    unbalanced: float | None = None
 
 
 class Applicability(NamedTuple):
@@ -136,7 +134,11 @@ def applicability(
                 reasons.append(NOT_A_CRYSTAL)
                 continue
             own = {name: float(values[b]) for name, values in geometry.items()}
-            found = [*_element_reasons(symbols, domain, elements), *_range_reasons(own, domain)]
+            found = [
+                *_element_reasons(symbols, domain, elements),
+                *_charge_reasons(part, b, domain),
+                *_range_reasons(own, domain),
+            ]
             reasons.append("; ".join(found))
     return Applicability(np.array([not reason for reason in reasons], dtype=bool), tuple(reasons))
 
@@ -157,6 +159,17 @@ def _element_reasons(
             yield f"{symbol} is in no training crystal"
         elif count < RARE:
             yield f"{symbol} is in only {count} training crystals"
+
+
+def _charge_reasons(crystals: Crystals, b: int, domain: TrainingDomain) -> Iterator[str]:
+    if domain.unbalanced is None or domain.unbalanced >= _RARE_SHARE:
+        return
+    own = (crystals.system_idx == b).cpu()
+    symbols = [ELEMENTS[int(z)] for z in crystals.species_probs.cpu()[own].argmax(1)]
+    coords = crystals.frac_coords.detach().cpu()[own].double().numpy()
+    if is_unbalanced(symbols, coords, crystals.cell[b].detach().cpu().double().numpy()):
+        share = f"{100 * domain.unbalanced:.2g} %"
+        yield f"no reported oxidation numbers balance it, as is so for {share} of the training"
 
 
 def _range_reasons(geometry: Mapping[str, float], domain: TrainingDomain) -> Iterator[str]:

@@ -5,6 +5,7 @@ tensors must look like is for `smoacs.predictors.storage`.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -15,6 +16,7 @@ from smoacs.predictors.domain import TrainingDomain
 from smoacs.predictors.properties import PROPERTIES, SPREAD_SUFFIX
 from smoacs.predictors.readout import LINEAR, SQRT
 from smoacs.predictors.settings import NetworkSettings
+from smoacs.predictors.widening import KINDS, Widening
 
 FORMAT = 1
 
@@ -38,6 +40,7 @@ class WeightsHeader:
         domain: What the relaxed training crystals cover; None in older files.
         scales: Words for what the values of a property are, such as the functional of a band gap.
         readouts: Properties with a kernel readout in place of a head, and its form (`readout`).
+        widening: By how much the spread is wider for kinds of chemistry; None in older files.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -52,10 +55,13 @@ class WeightsHeader:
     domain: TrainingDomain | None = None
     scales: Mapping[str, str] = field(default_factory=dict)
     readouts: Mapping[str, str] = field(default_factory=dict)
+    widening: Widening | None = None
 
     def decisive(self) -> str:
         """The parts that decide what the network gives for a crystal, always as the same text."""
-        names = ("settings", "properties", "log10", "readouts")
+        names = ["settings", "properties", "log10", "readouts"]
+        if self.widening is not None:
+            names.append("widening")
         content = asdict(self)
         # The order of properties is that of the outputs.
         return json.dumps([[n, list(content[n].items())] for n in names], ensure_ascii=True)
@@ -112,6 +118,7 @@ def _contradictions(header: WeightsHeader) -> Iterator[str]:
         foreign: set[str] = getattr(header, part).keys() - header.properties.keys()
         if foreign:
             yield f"{part} names {min(foreign)!r}, which is no property of the file"
+    yield from _of_widening(header.widening or Widening(), header.properties)
     for name, limit in header.log10.items():
         if not abs(limit) <= _LARGEST_EXPONENT:
             yield f"log10.{name} = {limit} must be from -{_LARGEST_EXPONENT} to {_LARGEST_EXPONENT}"
@@ -121,6 +128,19 @@ def _contradictions(header: WeightsHeader) -> Iterator[str]:
     for name, (low, high) in () if header.domain is None else header.domain.ranges.items():
         if not low <= high:
             yield f"domain.ranges.{name} must go from a number to a larger one"
+
+
+def _of_widening(widening: Widening, properties: Mapping[str, str]) -> Iterator[str]:
+    foreign = (widening.factors.keys() | widening.filled_bands.keys()) - properties.keys()
+    if foreign:
+        yield f"widening names {min(foreign)!r}, which is no property of the file"
+    for name, factors in widening.factors.items():
+        for kind, factor in factors.items():
+            if kind not in KINDS or not 1 <= factor < math.inf:
+                yield f"widening.factors.{name}: {kind!r} = {factor} is no factor of at least 1"
+    for name, added in widening.filled_bands.items():
+        if not 0 <= added < math.inf:
+            yield f"widening.filled_bands.{name} = {added} is no standard deviation"
 
 
 def _of_properties(properties: Mapping[str, str]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from smoacs.predictors.interaction import Interaction
 from smoacs.predictors.layers import MemberLinear, MemberMLP
 from smoacs.predictors.readout import Composition, layer_summary
 from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, spread_features
+from smoacs.predictors.widening import Widening
 
 if TYPE_CHECKING:
     from smoacs.crystals import Crystals, NeighborList
@@ -95,6 +96,8 @@ class Network(nn.Module):
         self.register_buffer("repelled", torch.tensor(repelled), persistent=False)
         self.spread: SpreadHead | None = None
         """Set where the spread is calibrated; it belongs to the ensemble, not to a member."""
+        self.widening: Widening | None = None
+        """Of that spread, for kinds of chemistry."""
         self.composition = Composition()
         self.read_out: tuple[str, ...] = ()
         self.readouts = nn.ModuleList()
@@ -203,7 +206,10 @@ class Network(nn.Module):
                 self.properties, spread.unbind(1), raw.mean(0).unbind(1), strict=True
             )
         ]
-        return mean, torch.stack(columns, dim=1)
+        wide = torch.stack(columns, dim=1)
+        if self.widening is not None:
+            wide = self.widening.apply(wide, self.shares(crystals), self.properties)
+        return mean, wide
 
     def features_of(self, raw: Tensor, pooled: Tensor, crystals: Crystals) -> Tensor:
         """What the calibrated spread is a function of, [B, features]."""

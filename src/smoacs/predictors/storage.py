@@ -128,6 +128,7 @@ def _build(header: WeightsHeader, tensors: Mapping[str, Tensor]) -> Network:
     network = Network(header.settings, tuple(header.properties), header.log10)
     if f"{_SPREAD}weight" in tensors:
         network.spread = SpreadHead(*_spread_shape(header))
+    network.widening = header.widening
     network.read_out = tuple(header.readouts)
     for k, form in enumerate(header.readouts.values()):
         shapes = (tensors[f"{_READOUTS}{k}.{x}"].shape for x in _SIZES)

@@ -17,7 +17,7 @@ import pandas as pd
 from smoacs.errors import InputError
 from smoacs.predictors.network import Network
 from smoacs.predictors.storage import read_weights, save_weights
-from smoacs.training.calibration import finish_ensemble
+from smoacs.training.calibration import finish_ensemble, widen_ensemble
 from smoacs.training.config import WEIGHTS_SUFFIX, TrainConfig
 from smoacs.training.data import build_dataset
 from smoacs.training.evaluation import predict_dataset
@@ -28,7 +28,12 @@ from smoacs.training.sources import load_table
 
 
 def calibrate_file(
-    weights: Path, data: Sequence[str], out: Path, readouts: Sequence[str] = ()
+    weights: Path,
+    data: Sequence[str],
+    out: Path,
+    readouts: Sequence[str] = (),
+    *,
+    only_widen: bool = False,
 ) -> None:
     """Write weights again with a calibrated spread and what their training covers.
 
@@ -37,6 +42,8 @@ def calibrate_file(
         data: The Parquet files or folders that it was trained on, with the same splits.
         out: Where the new weights go; may be the same file.
         readouts: Properties to give a kernel readout, besides those that have one.
+        only_widen: Whether all tensors stay as they are, and only the widening of the spread by
+            kinds of chemistry and what the training covers are found anew.
 
     Raises:
         InputError: If the weights or the data are wrong, or `out` has another ending than theirs.
@@ -45,7 +52,8 @@ def calibrate_file(
         raise InputError(f"out = {str(out)!r} must end in {WEIGHTS_SUFFIX}")
     network, header, formulas = read_weights(weights)
     network.eval().requires_grad_(requires_grad=False)
-    network.spread = None
+    if only_widen and network.spread is None:
+        raise InputError(f"{weights} has no calibrated spread to widen: leave --widen out")
     heads = {
         name: {"unit": unit, "log10": name in header.log10}
         for name, unit in header.properties.items()
@@ -62,6 +70,11 @@ def calibrate_file(
     )
     names = tuple(dict.fromkeys([*header.readouts, *readouts]))
     table = load_table(config)
+    if only_widen:
+        save_weights(out, network, widen_ensemble(network, header, table), formulas)
+        return
+    network.spread = None
+    network.widening = None
     held_out = fit_readouts(network, table, names)
     header = replace(
         header,
@@ -94,11 +107,16 @@ def main() -> None:
     parser.add_argument(
         "--readout", action="append", default=[], metavar="NAME", help="a property to read out"
     )
+    parser.add_argument(
+        "--widen",
+        action="store_true",
+        help="change no tensor; find only how much wider the spread is by kinds of chemistry",
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     try:
-        calibrate_file(args.weights, args.data, args.out, args.readout)
+        calibrate_file(args.weights, args.data, args.out, args.readout, only_widen=args.widen)
     except InputError as error:
         parser.error(str(error))
 

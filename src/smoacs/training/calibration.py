@@ -17,11 +17,12 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
+from ase.geometry import cellpar_to_cell
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from smoacs.chemistry import ELEMENTS
+from smoacs.chemistry import ELEMENTS, is_unbalanced
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import formula_hash
 from smoacs.predictors.domain import TrainingDomain, geometry_of, training_domain
@@ -32,12 +33,9 @@ from smoacs.predictors.spread import SpreadHead, member_spread, slope_of_power, 
 from smoacs.training.data import Dataset, build_dataset, make_batch
 from smoacs.training.layout import RELAXED
 from smoacs.training.loss import SMALLEST
+from smoacs.training.widths import COVERAGE, INTERVAL, widen
 
 log = logging.getLogger(__name__)
-
-COVERAGE = 0.9
-INTERVAL = 1.645
-"""Standard deviations on either side that hold this share of a normal distribution."""
 
 CRYSTALS = {"train": 16_000, "val": 4_000}
 """At most so many crystals with each property are evaluated."""
@@ -334,7 +332,22 @@ def domain_of(rows: pd.DataFrame, sample: Dataset, cutoff: float) -> TrainingDom
         batch = make_batch(sample, part, cutoff)
         parts.append(geometry_of(batch.crystals, batch.neighbors, cutoff))
     geometry = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-    return training_domain(counts, geometry)
+    return replace(training_domain(counts, geometry), unbalanced=_share_unbalanced(rows))
+
+
+def _share_unbalanced(rows: pd.DataFrame) -> float:
+    """Share of the crystals, or of some of them, that no reported charges balance."""
+    some = rows.sample(min(len(rows), CRYSTALS["train"]), random_state=0)
+    columns = (some["numbers"], some["frac_coords"], some["lattice"])
+    found = [
+        is_unbalanced(
+            [ELEMENTS[int(z) - 1] for z in numbers],
+            np.reshape(np.asarray(coords, dtype=float), (-1, 3)),
+            cellpar_to_cell(np.asarray(lattice, dtype=float)),
+        )
+        for numbers, coords, lattice in zip(*columns, strict=True)
+    ]
+    return float(f"{np.mean(found):.3g}")
 
 
 def finish_ensemble(
@@ -370,7 +383,32 @@ def finish_ensemble(
     head = calibrate(network, train, validation, (honest[0], honest[1]))
     network.spread = head.to(network.embedding.device, network.embedding.dtype)
     rows = relaxed[relaxed["split"] == "train"]
-    return replace(header, domain=domain_of(rows, train, cutoff))
+    widening = widen(network, validation, train)
+    return replace(header, domain=domain_of(rows, train, cutoff), widening=widening)
+
+
+def widen_ensemble(network: Network, header: WeightsHeader, table: pd.DataFrame) -> WeightsHeader:
+    """Find the widening of a calibrated spread, and which charges are rare; change no weight.
+
+    Args:
+        network: The calibrated ensemble.
+        header: What it says of itself so far.
+        table: Its data, as `load_table` gives them.
+
+    Returns:
+        The header with both.
+    """
+    relaxed = table[table["kind"] == RELAXED]
+    properties, cutoff = network.properties, network.settings.cutoff
+    train, validation = (
+        build_dataset(some_of(relaxed, split, properties), properties, cutoff)
+        for split in ("train", "val")
+    )
+    widening = widen(network, validation, train)
+    rows = relaxed[relaxed["split"] == "train"]
+    domain = header.domain or domain_of(rows, train, cutoff)
+    domain = replace(domain, unbalanced=_share_unbalanced(rows))
+    return replace(header, domain=domain, widening=widening)
 
 
 def some_of(relaxed: pd.DataFrame, split: str, properties: Sequence[str]) -> pd.DataFrame:
