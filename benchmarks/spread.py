@@ -13,15 +13,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from held_out import labelled
 from scipy.stats import spearmanr
 
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate
-from smoacs.predictors import SPREAD_SUFFIX, Predictor, load_predictor
+from smoacs.predictors import SPREAD_SUFFIX, NetworkPredictor, Predictor, load_predictor
+from smoacs.training.data import build_dataset
+from smoacs.training.layout import LABEL_COLUMNS
+from smoacs.training.widths import coverage, measure_spread
 
 INTERVAL = 1.645
+
+LEAST = 100
+"""Test crystals of a kind that is reported."""
 
 
 def measure(
@@ -38,6 +45,30 @@ def measure(
         values = evaluate(predictor, Crystals.from_structures(structures))
         report[name] = summary(values[name], values[name + SPREAD_SUFFIX], labels)
     return report
+
+
+def by_kind(
+    network: NetworkPredictor, paths: Sequence[Path], most: int | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Coverage by kinds of chemistry with the spread as it is, and not widened for them."""
+    net = network.network
+    columns = {"numbers", "frac_coords", "lattice", *net.properties, *LABEL_COLUMNS.values()}
+    tables = []
+    for path in paths:
+        table = pd.read_parquet(path)
+        table = table[table["split"] == "test"][:most]
+        tables.append(table[[name for name in table.columns if name in columns]])
+    data = build_dataset(pd.concat(tables, ignore_index=True), net.properties, network.cutoff)
+    widening, found = net.widening, {}
+    for name, used in (("coverage", widening), ("coverage_before", None)):
+        net.widening = used
+        report = coverage(net, measure_spread(net, data))
+        found[name] = {
+            prop: {kind: share for kind, (n, share) in row.items() if n >= LEAST}
+            for prop, row in report.items()
+        }
+    net.widening = widening
+    return found
 
 
 def summary(values: np.ndarray, std: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -72,7 +72,8 @@ class Widening:
         )
         added = spread.new_tensor([self.filled_bands.get(p, 0.0) for p in properties])
         wider = spread * torch.exp(kinds(shares) @ logarithms.T)
-        return torch.sqrt(wider**2 + (filled(shares)[:, None] * added) ** 2)
+        # Far from any crystal a spread is so large that its square is none any more.
+        return torch.hypot(wider, filled(shares)[:, None] * added)
 
 
 def kinds(shares: Tensor) -> Tensor:
