@@ -266,6 +266,14 @@ def spread_table(report: Mapping[str, Mapping[str, float]]) -> list[str]:
     ]
 
 
+_BY_KIND = (
+    "By kinds of chemistry, of which {least} test crystals or more have a label: labels in the 90 "
+    "% interval before the spread was widened for kinds (`smoacs.training.widths`, on validation "
+    "crystals), and after. What has a gap is not known in advance; it is listed because it is what "
+    "designs ask for."
+)
+
+
 def coverage_table(
     after: Mapping[str, Mapping[str, float]], before: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
@@ -273,10 +281,7 @@ def coverage_table(
     names = list(after)
     kinds = list(dict.fromkeys(kind for row in after.values() for kind in row))
     lines = [
-        f"By kinds of chemistry, of which {spread.LEAST} test crystals or more have a label: labels in "
-        "the 90 % interval before the spread was widened for kinds (`smoacs.training.widths`, on the "
-        "validation split), and after. What has a gap is not known in advance; it is listed because "
-        "it is what designs ask for.",
+        _BY_KIND.format(least=spread.LEAST),
         "",
         f"| kind | {' | '.join(names)} |",
         "| --- |" + " --- |" * len(names),

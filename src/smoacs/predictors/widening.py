@@ -112,6 +112,6 @@ def _indices(symbols: str) -> list[int]:
 def _outer_electrons() -> NDArray[np.float64]:
     """Electrons that an atom gives to bands, [E]; f shells and filled d shells keep theirs."""
     s, p, d = valence_table()[:, :3].T
-    electrons = np.where(p > 0, s + p, s + d)
+    electrons: NDArray[np.float64] = np.where(p > 0, s + p, s + d)
     electrons[[z - 1 for z in (*_LANTHANOIDS, *_ACTINOIDS) if z <= N_ELEMENTS]] = 3
     return electrons

@@ -78,12 +78,13 @@ def measure_spread(network: Network, data: Dataset) -> Measured:
             batch = make_batch(data, index[start : start + _BATCH], network.settings.cutoff)
             batch = batch.to(network.embedding.device)
             mean, std = network.values_and_spread(batch.crystals, batch.neighbors)
-            found = (mean, std, network.shares(batch.crystals))
-            parts.append([x.cpu().double().numpy() for x in found])
-    values, std, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
+            shares = network.shares(batch.crystals)
+            parts.append([x.cpu().double().numpy() for x in (mean, std, shares)])
+    values, *others = (np.concatenate(column) for column in zip(*parts, strict=True))
     for k, name in enumerate(network.properties):
         values[:, k] = physical(name, values[:, k])
-    return Measured(values, std, data.labels[index].astype(float), shares)
+    labels = data.labels[index].astype(float)
+    return Measured(values, others[0], labels, others[1])
 
 
 def widening_of(network: Network, validation: Measured, train: Measured) -> Widening:
