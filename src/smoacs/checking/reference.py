@@ -17,14 +17,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core import Composition, Structure
 
 from smoacs.chemistry import ELEMENTS
 from smoacs.errors import InputError, MissingExtraError, ResourceError
 from smoacs.judging import is_crystal, reduced_formula
-from smoacs.structures import bare
+from smoacs.structures import LAYOUT, bare, structure_of_row
 
-_LAYOUT: Final = ("numbers", "frac_coords", "lattice")
 _IDS: Final = ("material_id", "id", "jid")
 _FORMULAS_PER_QUERY: Final = 20
 _TIMEOUT: Final = 60.0
@@ -158,27 +157,18 @@ def _json(path: Path) -> Iterator[Entry]:
 
 def _rows(rows: pd.DataFrame, path: Path) -> Iterator[Entry]:
     """Entries of a table in the training layout, else of its column `formula`."""
-    layout = all(column in rows for column in _LAYOUT)
+    layout = all(column in rows for column in LAYOUT)
     if not layout and "formula" not in rows:
         raise InputError(
-            f"{path}: has neither a column 'formula' nor the columns {', '.join(_LAYOUT)}"
+            f"{path}: has neither a column 'formula' nor the columns {', '.join(LAYOUT)}"
         )
     for number, row in enumerate(rows.to_dict("records")):
         fields = {str(key): value for key, value in row.items()}
         if layout:
-            structure = _from_layout(fields)
+            structure = structure_of_row(fields)
             yield reduced_formula(structure), _name(fields, number), structure
         else:
             yield _reduced(str(fields["formula"])), _name(fields, number), None
-
-
-def _from_layout(row: Mapping[str, Any]) -> Structure:
-    numbers, coords, lattice = (
-        np.asarray(json.loads(value) if isinstance(value, str) else value, dtype=float)
-        for value in (row[column] for column in _LAYOUT)
-    )
-    elements = [ELEMENTS[int(z) - 1] for z in numbers]
-    return Structure(Lattice.from_parameters(*lattice), elements, coords.reshape(-1, 3))
 
 
 def _ase_database(source: str) -> Iterator[Entry]:

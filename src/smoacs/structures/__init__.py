@@ -12,9 +12,11 @@ from smoacs.structures.reading import (
     read_structures,
 )
 from smoacs.structures.sites import bare, charges, symbol, symbols, to_atoms
+from smoacs.structures.tables import LAYOUT, structure_of_row
 from smoacs.structures.writing import cif_text
 
 __all__ = [
+    "LAYOUT",
     "OXIDATION_STATES",
     "SELECTIVE_DYNAMICS",
     "Frames",
@@ -27,6 +29,7 @@ __all__ = [
     "read_files",
     "read_structure",
     "read_structures",
+    "structure_of_row",
     "symbol",
     "symbols",
     "to_atoms",

@@ -12,13 +12,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 from vesin import NeighborList
 
-from smoacs.chemistry import ELEMENTS, N_ELEMENTS, OxidationTable
+from smoacs.chemistry import OxidationTable
 from smoacs.errors import InputError
-from smoacs.structures import read_cif_text, read_files
+from smoacs.structures import LAYOUT, read_cif_text, read_files, structure_of_row
 from smoacs.templates.from_structure import from_structure
 from smoacs.templates.template import Template
 
@@ -42,9 +41,7 @@ _SEARCH_RADIUS: Final = 2.0
 MIN_VOLUME: Final = 0.1
 """Å³ per atom; flatter cells are no crystal."""
 
-_MAX_ANGLE: Final = 180.0
 _NAME_COLUMNS: Final = ("material_id", "name", "id")
-_TABLE_COLUMNS: Final = ("numbers", "frac_coords", "lattice")
 
 Loader = Callable[[], Structure]
 
@@ -215,13 +212,13 @@ def _table(path: Path) -> list[tuple[str, Loader]]:
         msg = f"{path}: cannot be read as a table ({_one_line(error)})"
         raise InputError(msg) from error
     load: Callable[[pd.DataFrame, int], Structure]
-    if set(_TABLE_COLUMNS) <= set(rows.columns):
+    if set(LAYOUT) <= set(rows.columns):
         load = _row_structure
     elif "cif" in rows.columns:
         load = _cif_structure
     else:
         msg = (
-            f"{path}: the table has neither the columns {', '.join(_TABLE_COLUMNS)} of the "
+            f"{path}: the table has neither the columns {', '.join(LAYOUT)} of the "
             f"training layout nor a column cif; it has {', '.join(map(str, rows.columns))}"
         )
         raise InputError(msg)
@@ -236,19 +233,7 @@ def _row(load: Callable[[pd.DataFrame, int], Structure], rows: pd.DataFrame, num
 
 def _row_structure(rows: pd.DataFrame, number: int) -> Structure:
     """Crystal of a row of the training layout."""
-    row = rows.iloc[number]
-    numbers, frac, lattice = (np.asarray(row[name], dtype=float) for name in _TABLE_COLUMNS)
-    if not np.isin(numbers, np.arange(1, N_ELEMENTS + 1)).all():
-        msg = f"numbers holds what is no atomic number from 1 to {N_ELEMENTS}"
-        raise InputError(msg)
-    if lattice.shape != (6,) or not ((lattice > 0).all() and (lattice[3:] < _MAX_ANGLE).all()):
-        msg = "lattice must be three lengths (Å) and three angles (degrees), all positive"
-        raise InputError(msg)
-    if frac.size != 3 * numbers.size:
-        msg = f"frac_coords must be {3 * numbers.size} numbers, three for each atom"
-        raise InputError(msg)
-    symbols = [ELEMENTS[int(z) - 1] for z in numbers]
-    return Structure(Lattice.from_parameters(*lattice.tolist()), symbols, frac.reshape(-1, 3))
+    return structure_of_row({name: rows[name].iloc[number] for name in LAYOUT})
 
 
 def _cif_structure(rows: pd.DataFrame, number: int) -> Structure:
