@@ -12,8 +12,7 @@ import pytest
 from ase import Atoms
 from pymatgen.core import Lattice, Structure
 
-from smoacs.checking import novelty_table, read_reference
-from smoacs.checking.reference import _optimade_formula
+from smoacs.checking import novelty_table, optimade, read_reference
 from smoacs.errors import InputError, ResourceError
 from toys import PEROVSKITE_SITES
 from toys import perovskite_crystal as perovskite
@@ -145,7 +144,7 @@ def test_what_is_no_reference(tmp_path, name, text, message):
     [("KMgF3", "F3KMg"), ("Hg2Cl2", "ClHg"), ("O2", "O"), ("SrTiO3", "O3SrTi")],
 )
 def test_formulas_as_optimade_has_them(formula, reduced):
-    assert _optimade_formula(formula) == reduced
+    assert optimade._alphabetical(formula) == reduced
 
 
 def entry(number, structure, *, disordered=False):
@@ -178,8 +177,10 @@ class Server(BaseHTTPRequestHandler):
     def do_GET(self):
         url = urlparse(self.path)
         query = parse_qs(url.query)
-        if url.path.startswith("/broken"):
-            self.send_error(500)
+        if url.path.startswith(("/broken", "/busy", "/page")):
+            self.send_response({"r": 500, "u": 429, "a": 200}[url.path[2]])
+            self.end_headers()
+            self.wfile.write(b"<html>" + b"come again " * 1000 + b"</html>")
             return
         self.queries.append(query["filter"][0])
         second = "page_offset" in query
@@ -214,8 +215,9 @@ def server():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_optimade_server(server):
-    table = compare(server)
+@pytest.mark.parametrize("version", ["", "/v1", "/v1/", "/v1.2"])
+def test_an_optimade_server(server, version):
+    table = compare(server + version)
     assert table["known_formula_in_reference"].tolist() == [True, False]
     assert table["known_structure"].tolist() == [True, False]
     assert table["reference_id"].tolist() == ["entry-2", ""]
@@ -224,9 +226,29 @@ def test_an_optimade_server(server):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_optimade_server_that_fails(server):
-    with pytest.raises(ResourceError, match="the OPTIMADE server failed"):
-        compare(f"{server}/broken")
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("broken", "it answers with the status 500"),
+        ("busy", "it is asked too often; try again later"),
+        ("page", "its answer is not that of an OPTIMADE server"),
+    ],
+)
+def test_an_optimade_server_that_fails_is_one_short_sentence(
+    server, folder, why, monkeypatch, capfd
+):
+    monkeypatch.setattr(optimade, "_WAIT", 0.01)
+    with pytest.raises(ResourceError) as error:
+        compare(f"{server}/{folder}/v1")
+    assert str(error.value) == f"{server}/{folder}/v1: the OPTIMADE server failed: {why}"
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_optimade_server_that_is_not_there():
+    pytest.importorskip("optimade.client")
+    with pytest.raises(ResourceError, match=r"failed: it cannot be reached$"):
+        compare("http://127.0.0.1:9")
 
 
 def test_a_broken_design_is_never_a_known_structure(tmp_path):

@@ -10,7 +10,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import gcd
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,14 +18,13 @@ import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Structure
 
+from smoacs.checking.optimade import optimade_entries
 from smoacs.chemistry import ELEMENTS
-from smoacs.errors import InputError, MissingExtraError, ResourceError
+from smoacs.errors import InputError, ResourceError
 from smoacs.judging import is_crystal, reduced_formula
 from smoacs.structures import LAYOUT, bare, structure_of_row
 
 _IDS: Final = ("material_id", "id", "jid")
-_FORMULAS_PER_QUERY: Final = 20
-_TIMEOUT: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def read_reference(source: str, formulas: Iterable[str]) -> Reference:
     reference = Reference(source)
     try:
         if source.startswith(("http://", "https://")):
-            entries = _optimade(source, wanted)
+            entries = optimade_entries(source, wanted)
         elif source.startswith(("postgresql://", "mysql://")) or source.endswith(".db"):
             entries = _ase_database(source)
         else:
@@ -184,68 +182,6 @@ def _ase_database(source: str) -> Iterator[Entry]:
                 atoms.cell.array, atoms.get_chemical_symbols(), atoms.get_scaled_positions()
             )
             yield reduced_formula(structure), f"{row.id}", structure
-
-
-def _optimade(address: str, wanted: set[str]) -> Iterator[Entry]:
-    """Ask a server for the crystals of some formulas, a few formulas at a time."""
-    client = _client(address)
-    names = {_optimade_formula(formula): formula for formula in sorted(wanted)}
-    keys = list(names)
-    for start in range(0, len(keys), _FORMULAS_PER_QUERY):
-        part = keys[start : start + _FORMULAS_PER_QUERY]
-        query = " OR ".join(f'chemical_formula_reduced="{key}"' for key in part)
-        try:
-            answer = client.get(query)
-        except RuntimeError as error:
-            raise ResourceError(f"{address}: the OPTIMADE server failed ({error})") from error
-        for result in answer["structures"][query].values():
-            if result["errors"]:
-                said = " ".join(str(result["errors"][0]).split())
-                raise ResourceError(f"{address}: the OPTIMADE server failed ({said})")
-            for entry in result["data"]:
-                fields = entry["attributes"]
-                formula = names.get(fields["chemical_formula_reduced"])
-                if formula is not None:
-                    yield formula, str(entry["id"]), _from_optimade(fields)
-
-
-def _client(address: str) -> Any:  # noqa: ANN401 - an extra
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from optimade.client import OptimadeClient  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError.of(
-            "a reference on an OPTIMADE server needs its client", "optimade"
-        ) from error
-    return OptimadeClient(
-        base_urls=[address],
-        max_results_per_provider=0,
-        http_timeout=_TIMEOUT,
-        use_async=False,
-        silent=True,
-    )
-
-
-def _optimade_formula(formula: str) -> str:
-    """Elements in alphabetical order with smallest whole numbers, 1 left out, such as F3KMg."""
-    counts = {str(element): round(n) for element, n in Composition(formula).items()}
-    divisor = gcd(*counts.values())
-    parts = sorted((name, n // divisor) for name, n in counts.items())
-    return "".join(name + (str(n) if n > 1 else "") for name, n in parts)
-
-
-def _from_optimade(fields: Mapping[str, Any]) -> Structure | None:
-    """The crystal of an entry; None if it is disordered, or comes without positions."""
-    species = {item["name"]: item["chemical_symbols"] for item in fields.get("species") or ()}
-    sites, cell = fields.get("species_at_sites"), fields.get("lattice_vectors")
-    positions = fields.get("cartesian_site_positions")
-    if not sites or not positions or cell is None or None in np.ravel(cell):
-        return None
-    symbols = [species.get(site, [site]) for site in sites]
-    if any(len(names) != 1 or names[0] not in ELEMENTS for names in symbols):
-        return None
-    return Structure(cell, [names[0] for names in symbols], positions, coords_are_cartesian=True)
 
 
 def _name(row: Mapping[str, Any], number: object) -> str:
