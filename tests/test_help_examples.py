@@ -69,6 +69,10 @@ def _write_inputs(folder):
     )
     titanate.to(filename=str(folder / "SrTiO3.cif"))
     titanate.to(filename=str(folder / "POSCAR"), fmt="poscar")
+    mixed = titanate.copy()
+    mixed.replace_species({"Sr": {"Sr": 0.5, "Ba": 0.5}})
+    mixed.make_supercell([2, 1, 1])
+    mixed.to(filename=str(folder / "disordered.cif"))
     titanate.to_ase_atoms().write(folder / "frames.extxyz")
     rng = np.random.default_rng(0)
     rows = [

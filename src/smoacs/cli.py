@@ -38,6 +38,7 @@ from smoacs.commands.options import (
     Symmetry,
     Targets,
 )
+from smoacs.commands.order import order
 from smoacs.commands.outcome import EXIT_INTERRUPTED, announced, progress_bar, tell_results
 from smoacs.commands.predict import predict
 from smoacs.commands.relax import relax
@@ -204,6 +205,7 @@ def design(
 
 app.command(epilog=_example("smoacs resume run1"))(resume)
 app.command(epilog=_example("smoacs relax SrTiO3.cif POSCAR --out relaxed"))(relax)
+app.command(epilog=_example("smoacs order disordered.cif --out ordered"))(order)
 app.command(epilog=_example("smoacs report run1"))(report)
 app.command(epilog=_example("smoacs show run1", "smoacs show run1 3"))(show)
 app.command(epilog=_example("smoacs learn learn.toml --rounds 3 --per-round 24 --workers 2"))(learn)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Element, Lattice, Species, Structure
 
 from smoacs.errors import InputError
@@ -145,6 +144,8 @@ def _same_crystal(contents: Sequence[Contents], lattice: Lattice) -> bool:
     first, *others = contents
     if all(_same_atoms(first.spots, other.spots) for other in others):
         return True
+    from pymatgen.analysis.structure_matcher import StructureMatcher  # noqa: PLC0415 - rare
+
     matcher = StructureMatcher(
         ltol=1e-3, stol=1e-3, angle_tol=0.1, primitive_cell=False, scale=False
     )
