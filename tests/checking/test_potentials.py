@@ -160,3 +160,19 @@ def test_the_verdict_of_chgnets_own_optimiser():
         final = theirs.relax(design, fmax=0.05, steps=300, verbose=False)["final_structure"]
         np.testing.assert_allclose(end.structure.lattice.abc, final.lattice.abc, rtol=0.01)
         np.testing.assert_allclose(end.structure.lattice.angles, final.lattice.angles, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("os:system", "is no function without arguments"),
+        ("builtins:exit", "'builtins:exit' fails with SystemExit"),
+        ("os:getcwd", "is no ASE calculator"),
+        ("os:name", "is no function"),
+        (".os:system", "cannot be imported"),
+        ("antigravity_of_nobody:fly", "cannot be imported"),
+    ],
+)
+def test_what_is_no_calculator_is_a_sentence(name, message):
+    with pytest.raises(InputError, match=message):
+        load_potential(name)

@@ -60,3 +60,9 @@ def test_items_are_kept_when_read_again(items):
 def test_wrong_items(spec, forbidden, message):
     with pytest.raises(InputError, match=re.escape(message)):
         element_items(spec, forbidden=forbidden)
+
+
+def test_elements_may_be_given_by_name():
+    assert element_items("lead, Cadmium", forbidden=True) == ("Cd", "Pb")
+    assert element_items("aluminum sulphur !caesium !cesium") == ("Al", "S", "!Cs")
+    assert element_items("Tin") == ("Sn",)

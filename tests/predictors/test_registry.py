@@ -49,7 +49,7 @@ def test_plugin(monkeypatch):
     assert predictor.parts[0].device == "cpu"
 
 
-@pytest.mark.parametrize("device", ["toaster", "cuda:99", "cpu:x"])
+@pytest.mark.parametrize("device", ["toaster", "cuda:99", "cpu:x", "meta", "privateuseone"])
 def test_device_that_is_not_there(device):
     with pytest.raises(InputError, match=device):
         load_predictor(device=device)

@@ -165,6 +165,9 @@ class Gap:
     [
         ([copper(3.6)], {"predictor": Gap()}, "formation_energy"),
         ([copper(3.6)], {"fmax": 0.0}, "above 0"),
+        ([copper(3.6)], {"fmax": float("inf")}, "at most 10"),
+        ([copper(3.6)], {"fmax": float("nan")}, "at most 10"),
+        ([copper(3.6)], {"max_steps": 10**26}, "from 0 to 1000000"),
         ([copper(3.6), copper(3.6, ("Cu", "Cu", "Cu", "Cf"))], {}, "structure 1 .* holds Cf"),
         ([Structure(Lattice.cubic(3), ["Cu"] * 2, [[0, 0, 0], [1, 0, 0.01]])], {}, "on one spot"),
         ([Structure(Lattice.cubic(3), ["Cu"], [[np.nan, 0, 0]])], {}, "not finite"),

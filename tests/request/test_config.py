@@ -285,11 +285,11 @@ def test_elements_that_the_predictor_lacks_are_named():
 
 
 WRONG = {
-    "n zero": ({"n": 0}, "n = 0 is not right: n must be a whole number of at least 1"),
+    "n zero": ({"n": 0}, "n = 0 is not right: n must be a whole number from 1"),
     "n text": ({"n": "ten"}, "n = 'ten' is not right: n must be a whole number"),
     "n fraction": ({"n": 2.5}, "n = 2.5 is not right"),
     "n true": ({"n": True}, "n = True is not right"),
-    "steps zero": ({"steps": 0}, "steps = 0 is not right: steps must be a whole number of"),
+    "steps zero": ({"steps": 0}, "steps = 0 is not right: steps must be a whole number from"),
     "repeat zero": ({"repeat": 0}, "repeat = 0 is not right"),
     "seed negative": ({"seed": -1}, "seed = -1 is not right"),
     "batch size zero": ({"batch_size": 0}, "batch_size = 0 is not right"),
@@ -333,6 +333,12 @@ FILES = {
     "not text": (b"\xff\xfe\x00", "is not valid TOML"),
     "misspelt": (b"target = ['band_gap > 1']", "did you mean 'targets'?"),
     "empty": (b"", "'targets' is missing"),
+    "nested": (b"n = " + b"[" * 100_000, "nested too deeply"),
+    "long number": (b"n = " + b"9" * 5_000, "is not valid TOML"),
+    "large n": (b"targets = ['density > 1']\nn = 9223372036854775808", "from 1 to 10 million"),
+    "steps": (b"targets = ['density > 1']\nsteps = 1" + b"0" * 26, "from 1 to 10 million"),
+    "long text": (b"targets = ['density > 1']\nn = '" + b"x" * 5_000 + b"'", "xxx ... xxx"),
+    "exclusive": (b"targets = ['band_gap > 1.6', 'band_gap < 1.3']", "exclude each other"),
 }
 
 

@@ -59,7 +59,7 @@ BAD = {
     "truncated": ("a.cif", truncated, r"is not a valid CIF \(line 11"),
     "binary": ("a.cif", lambda path: path.write_bytes(bytes(range(256))), "is not a valid CIF"),
     "unknown format": ("a.txt", lambda path: path.write_text("x"), "cannot be read as a crystal"),
-    "damaged extxyz": ("a.extxyz", lambda path: path.write_text("2\nx\nSr 0 0\n"), "cannot be"),
+    "damaged extxyz": ("a.extxyz", lambda path: path.write_text("2\nx\nSr 0 0\n"), "2 atoms"),
     "damaged POSCAR": ("POSCAR", lambda path: path.write_text("x\n1\n2\n"), "cannot be read as a"),
     "molecule": ("a.extxyz", molecule, "frame 0 is not a crystal"),
     "disordered": ("a.cif", disordered, "structure 0 has partially occupied sites"),
@@ -77,3 +77,23 @@ def test_a_bad_file_is_named_in_one_line(name, tmp_path):
         read_structures([path])
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+HEAD = 'Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:{columns} pbc="T T T"'
+
+
+@pytest.mark.parametrize(
+    ("count", "columns", "message"),
+    [
+        ("1000000000", 3, "it has 1000000000 atoms, and there are 1 lines for them"),
+        ("9" * 30, 3, "line 1 must be the number of atoms"),
+        ("1", 10**9, "more columns than its first atom has"),
+    ],
+)
+def test_a_file_that_promises_more_than_it_holds_is_refused_at_once(
+    count, columns, message, tmp_path
+):
+    path = tmp_path / "x.extxyz"
+    path.write_text(f"{count}\n{HEAD.format(columns=columns)}\nNa 0 0 0\n")
+    with pytest.raises(InputError, match=message):
+        read_structures([path])

@@ -5,6 +5,7 @@ A potential relaxes crystals with their elements fixed, and gives forces for pho
 one runs crystal by crystal through ASE's FIRE and FrechetCellFilter.
 """
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from pymatgen.core import Lattice, Structure
 
 from smoacs.crystals import Crystals, neighbor_list
 from smoacs.dft import load_factory
-from smoacs.errors import InputError, MissingExtraError
+from smoacs.errors import InputError, MissingExtraError, SmoacsError, short
 from smoacs.evaluation.threads import single_thread
 from smoacs.judging import element_counts, is_crystal
 from smoacs.predictors import Predictor
@@ -251,13 +252,36 @@ def load_potential(name: str = CHGNET) -> CheckPotential:
     if name == DIEP:
         return AsePotential(*_diep())
     if ":" in name:
-        factory = load_factory(name)
-        calculator = factory()  # what is wrong with it is better known before the work begins
+        calculator = _made(name)  # what is wrong with it is better known before the work begins
         return AsePotential(name, lambda: calculator)
     raise InputError(
         f"there is no potential {name!r}; it is {CHGNET!r}, {SEVENNET!r}, {DIEP!r} or "
         "'module:factory', a function that returns an ASE calculator"
     )
+
+
+def _made(name: str) -> Any:  # noqa: ANN401 - ASE's calculators have no common class
+    """What the user's function makes: a calculator of energy, forces and stress.
+
+    Raises:
+        InputError: It is no function without arguments, fails, or makes something else.
+    """
+    factory = load_factory(name)
+    try:
+        inspect.signature(factory).bind()
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name!r} is no function without arguments that returns an ASE calculator"
+        ) from error
+    try:
+        made = factory()
+    except SmoacsError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{name!r} fails with {type(error).__name__}: {error}") from error
+    if not hasattr(made, "get_potential_energy"):
+        raise InputError(f"{name!r} returns {short(repr(made))}, which is no ASE calculator")
+    return made
 
 
 def _sevennet(model: str) -> tuple[str, Callable[[], Any]]:

@@ -2,10 +2,11 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Final
 
-from smoacs.errors import InputError
+from smoacs.errors import InputError, short
 
 ELEMENTS: Final[tuple[str, ...]] = (
     "H", "He",
@@ -26,6 +27,26 @@ N_ELEMENTS: Final = len(ELEMENTS)
 
 _INDEX: Final = {symbol: index for index, symbol in enumerate(ELEMENTS)}
 
+_SPELLINGS: Final = {"aluminum": "Al", "cesium": "Cs", "sulphur": "S"}
+"""Names of elements that IUPAC spells otherwise."""
+
+
+@cache
+def _by_name() -> Mapping[str, str]:
+    """Symbols by the English names of the elements, in small letters."""
+    from ase.data import atomic_names  # noqa: PLC0415 - few ask for it
+
+    names = {atomic_names[z].lower(): ELEMENTS[z - 1] for z in range(1, N_ELEMENTS + 1)}
+    return {**names, **_SPELLINGS}
+
+
+def symbol_of(text: str) -> str:
+    """The symbol of an element that is written as one, or by its English name ("lead").
+
+    Anything else stays as it is.
+    """
+    return text if text in _INDEX else _by_name().get(text.lower(), text)
+
 
 def element_index(symbol: str) -> int:
     """Index of an element in ``ELEMENTS``: its atomic number minus 1.
@@ -37,7 +58,7 @@ def element_index(symbol: str) -> int:
     if index is None:
         near = difflib.get_close_matches(symbol.strip().capitalize(), ELEMENTS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        msg = f"{symbol!r} is not the symbol of an element from H to Cf{hint}"
+        msg = f"{short(repr(symbol))} is not the symbol of an element from H to Cf{hint}"
         raise InputError(msg)
     return index
 

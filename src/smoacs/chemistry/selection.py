@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from smoacs.chemistry.elements import ELEMENTS, element_index
+from smoacs.chemistry.elements import ELEMENTS, element_index, symbol_of
 from smoacs.chemistry.presets import PRESETS
 from smoacs.errors import InputError
 
@@ -42,7 +42,7 @@ def element_items(spec: str | Iterable[str], *, forbidden: bool = False) -> tupl
             opposite in a list of forbidden elements.
     """
     texts = [spec] if isinstance(spec, str) else spec
-    items = {item for text in texts for item in re.split(r"[\s,;]+", text) if item}
+    items = {_spelt(item) for text in texts for item in re.split(r"[\s,;]+", text) if item}
     for item in items:
         if item not in PRESETS:
             _check_symbol(item)
@@ -97,6 +97,12 @@ def _sorted_apart(items: Iterable[str]) -> tuple[list[str], list[str], list[str]
     named = [symbol for symbol in ELEMENTS if symbol in given]
     excluded = [symbol for symbol in ELEMENTS if _NOT + symbol in given]
     return named, excluded, [name for name in PRESETS if name in given]
+
+
+def _spelt(item: str) -> str:
+    """An item with the symbol of an element in place of its name."""
+    sign, name = (_NOT, item[1:]) if item.startswith(_NOT) else ("", item)
+    return sign + symbol_of(name)
 
 
 def _check_symbol(item: str) -> None:

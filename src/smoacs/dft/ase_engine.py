@@ -36,7 +36,7 @@ def load_factory(name: str) -> Callable[..., Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:
         raise InputError(
             f"{name!r} cannot be imported ({error}); it is 'module:function', and the module must "
             "be installed or lie on PYTHONPATH"

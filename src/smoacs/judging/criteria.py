@@ -24,6 +24,9 @@ from smoacs.structures import charges, symbol, symbols
 MIN_DISTANCE = 0.5
 """Å. Atoms closer than this are no crystal (method.md, "How results are judged")."""
 
+MAX_LENGTH = 1e4
+"""Å. No lattice vector is longer."""
+
 MIN_VOLUME = 0.1
 """Å³ per atom. Flatter cells are no crystal; hydrogen in metals takes about 2."""
 
@@ -36,11 +39,13 @@ of each (T. C. Hales, Ann. Math. 162, 1065 (2005)): in no crystal are all atoms 
 
 
 def has_finite_cell(structure: Structure) -> bool:
-    """Whether all numbers are finite, there are atoms, and the cell has a volume."""
+    """Whether all numbers are finite, there are atoms, and the cell has a size that cells have."""
     matrix = structure.lattice.matrix
     if len(structure) == 0 or not (
         np.isfinite(matrix).all() and np.isfinite(structure.frac_coords).all()
     ):
+        return False
+    if np.abs(matrix).max() > MAX_LENGTH:
         return False
     return bool(abs(np.linalg.det(matrix)) >= MIN_VOLUME * len(structure))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from smoacs.errors import InputError
+from smoacs.errors import InputError, short
 from smoacs.predictors.base import CombinedPredictor, Predictor
 from smoacs.predictors.builtin import BUILTIN, builtin_names, load_network
 from smoacs.predictors.descriptors import Density, ToleranceFactor
@@ -64,9 +64,11 @@ def resolve_device(device: str) -> torch.device:
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f'device "{device}" is not here: give "auto", "cpu" or a GPU') from error
+        torch.ones(1, device=place).item()  # names of devices without memory are names, too
+    except Exception as error:
+        raise InputError(
+            f'device "{short(device)}" is not here: give "auto", "cpu" or a GPU'
+        ) from error
     return place
 
 

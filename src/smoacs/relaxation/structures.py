@@ -9,7 +9,7 @@ from pymatgen.core import Lattice, Structure
 from torch import Tensor
 
 from smoacs.crystals import Crystals, chunk_systems, neighbor_list
-from smoacs.errors import InputError
+from smoacs.errors import InputError, short
 from smoacs.evaluation import energy_gradients
 from smoacs.evaluation.threads import Workers, atoms_per_chunk
 from smoacs.predictors import ENERGY, Predictor, for_properties, load_predictor
@@ -19,6 +19,12 @@ from smoacs.relaxation.symmetry import SymmetricPotential
 
 CLOSEST = 0.1
 """Å. Atoms closer than this have no direction to leave each other in."""
+
+
+LARGEST_FMAX = 10.0
+"""eV/Å. Below a larger force everything is at rest."""
+
+MOST_STEPS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,11 @@ def relax_structures(  # noqa: PLR0913  (a setting each)
         InputError: If a setting is out of range, the predictor gives no formation energy, or a
             structure is no crystal or holds an element that the predictor does not know.
     """
-    if not (fmax > 0 and max_steps >= 0):
-        raise InputError(f"fmax ({fmax:g}) must be above 0 and max_steps ({max_steps}) at least 0")
+    if not 0 < fmax <= LARGEST_FMAX or not 0 <= max_steps <= MOST_STEPS:
+        raise InputError(
+            f"fmax ({fmax:g} eV/Å) must be above 0 and at most {LARGEST_FMAX:g}, and max_steps "
+            f"({short(str(max_steps))}) from 0 to {MOST_STEPS}"
+        )
     predictor = load_predictor() if predictor is None else predictor
     with PredictorPotential(predictor) as potential:
         _check(structures, predictor)

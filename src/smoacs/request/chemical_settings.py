@@ -20,7 +20,8 @@ from smoacs.chemistry import (
     element_index,
     oxidation_table,
 )
-from smoacs.errors import InputError
+from smoacs.chemistry.elements import symbol_of
+from smoacs.errors import InputError, short
 
 _T = TypeVar("_T")
 
@@ -76,12 +77,12 @@ class ChemicalSettings(BaseModel):
     def _required_known(cls, value: object) -> object:
         items = [re.sub(r"\s*=\s*", "=", text) for text in _texts("required", value)]
         parts = [part for item in items for part in re.split(r"[\s,;]+", item) if part]
-        for part in parts:
-            key, equals, symbol = part.rpartition("=")
+        for part, (key, equals, symbol) in zip(parts, _split(parts), strict=True):
             if equals and not key:
                 raise InputError(f'required: {part!r} is not of the form "Li" or "B=Fe"')
-            _check_element("required", symbol)
-        return tuple(dict.fromkeys(parts))
+            _check_element("required", symbol_of(symbol))
+        spelt = (f"{key}{equals}{symbol_of(symbol)}" for key, equals, symbol in _split(parts))
+        return tuple(dict.fromkeys(spelt))
 
     @field_validator("same", mode="before")
     @classmethod
@@ -95,6 +96,7 @@ class ChemicalSettings(BaseModel):
     @classmethod
     def _counts_right(cls, value: object) -> object:
         table = _table("counts", value, lambda name, item: _whole("counts", name, item))
+        table = {symbol_of(name): count for name, count in table.items()}
         for symbol, count in table.items():
             _check_element("counts", symbol)
             if count < 1:
@@ -162,6 +164,11 @@ class ChemicalSettings(BaseModel):
         return frozenset(required | set(self.counts) | shares)
 
 
+def _split(parts: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Site, sign and element of texts such as "B=Fe" or "Li"."""
+    return [part.rpartition("=") for part in parts]
+
+
 def _texts(setting: str, value: object) -> list[str]:
     """A list of texts; one text is a list of one."""
     if isinstance(value, str):
@@ -169,7 +176,7 @@ def _texts(setting: str, value: object) -> list[str]:
     if isinstance(value, Sequence) and all(isinstance(item, str) for item in value):
         return list(value)
     right = ChemicalSettings.model_fields[setting].description
-    raise InputError(f"{setting} = {value!r} is not right: {setting} must be {right}")
+    raise InputError(f"{setting} = {short(repr(value))} is not right: {setting} must be {right}")
 
 
 def _table(setting: str, value: object, read: Callable[[str, object], _T]) -> dict[str, _T]:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pymatgen.core import Structure
 
-from smoacs.errors import InputError
+from smoacs.errors import InputError, short
 from smoacs.request.chemical_rules import ChemicalRule, chemical_rules
 from smoacs.request.chemical_settings import ChemicalSettings
 from smoacs.request.database_address import database_address, without_password
@@ -30,7 +30,7 @@ from smoacs.request.feasible import narrowed, still_possible
 from smoacs.request.geometry_rules import displacements, lattice_ranges
 from smoacs.request.parsing import element_list, read_toml, sentence
 from smoacs.request.site_rules import as_table, site_rules
-from smoacs.targets import Target
+from smoacs.targets import Target, check_together
 from smoacs.templates import (
     GeometryRules,
     SeedTemplates,
@@ -39,6 +39,9 @@ from smoacs.templates import (
     seed_templates,
     with_geometry,
 )
+
+_MOST = 10_000_000
+"""Of candidates and of steps: more have no end, and are a slip of the keyboard."""
 
 _PATHS = ("template", "predictor")
 """Settings that may be the path of a file."""
@@ -63,7 +66,11 @@ class DesignConfig(ChemicalSettings):
         "folder of structure files, an extxyz file, a Parquet or CSV table)",
     )
     repeat: int = Field(
-        default=1, ge=1, strict=True, description="a whole number of at least 1 (n for n×n×n)"
+        default=1,
+        ge=1,
+        le=20,
+        strict=True,
+        description="a whole number from 1 to 20 (n for n×n×n)",
     )
     targets: tuple[str, ...] = Field(
         min_length=1,
@@ -71,9 +78,19 @@ class DesignConfig(ChemicalSettings):
         "'formation_energy < -0.5' or 'maximize critical_temperature'",
     )
     n: int = Field(
-        default=256, ge=1, strict=True, description="a whole number of at least 1 (candidates)"
+        default=256,
+        ge=1,
+        le=_MOST,
+        strict=True,
+        description="a whole number from 1 to 10 million (candidates)",
     )
-    steps: int = Field(default=200, ge=1, strict=True, description="a whole number of at least 1")
+    steps: int = Field(
+        default=200,
+        ge=1,
+        le=_MOST,
+        strict=True,
+        description="a whole number from 1 to 10 million",
+    )
     seed: int = Field(
         default=0, ge=0, lt=2**63, strict=True, description="a whole number from 0 to 2^63 - 1"
     )
@@ -103,8 +120,9 @@ class DesignConfig(ChemicalSettings):
     conservative: float = Field(
         default=0.0,
         ge=0,
+        le=100,
         allow_inf_nan=False,
-        description="a number of at least 0 (standard deviations by which every target must hold "
+        description="a number from 0 to 100 (standard deviations by which every target must hold "
         "on the worse side)",
     )
     predictor: str | None = Field(
@@ -160,8 +178,9 @@ class DesignConfig(ChemicalSettings):
     batch_size: int | None = Field(
         default=None,
         ge=1,
+        le=_MOST,
         strict=True,
-        description="a whole number of at least 1 (candidates worked on at the same time)",
+        description="a whole number from 1 to 10 million (candidates worked on at the same time)",
     )
     database: str | None = Field(
         default=None,
@@ -185,8 +204,7 @@ class DesignConfig(ChemicalSettings):
     @field_validator("targets")
     @classmethod
     def _targets_parse(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            Target.parse(text)
+        check_together([Target.parse(text) for text in value])
         return value
 
     @field_validator("elements", "forbidden", mode="before")
@@ -231,9 +249,9 @@ class DesignConfig(ChemicalSettings):
         if value != "auto":
             try:
                 torch.device(value)
-            except RuntimeError:
+            except (RuntimeError, ValueError, OverflowError):
                 raise InputError(
-                    f"torch knows no device {value!r}; 'auto' takes the best there is"
+                    f"torch knows no device {short(repr(value))}; 'auto' takes the best there is"
                 ) from None
         return value
 

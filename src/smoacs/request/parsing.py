@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smoacs.chemistry import element_items
-from smoacs.errors import InputError
+from smoacs.errors import InputError, short
 from smoacs.text import decode
 
 if TYPE_CHECKING:
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-def read_toml(path: Path) -> dict[str, object]:
+def read_toml(path: Path, needed: str = "a line targets = [...]") -> dict[str, object]:
     """Read a TOML file of settings.
+
+    Args:
+        path: The file.
+        needed: What is in it at least.
 
     Raises:
         InputError: It is missing, unreadable or not TOML.
@@ -25,10 +29,12 @@ def read_toml(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(decode(path.read_bytes()))
     except FileNotFoundError:
-        msg = f"{path}: no such file; give a TOML file with at least a line targets = [...]"
+        msg = f"{path}: no such file; give a TOML file with at least {needed}"
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        msg = f"{path}: is not valid TOML (nested too deeply)"
+    except ValueError as error:  # no TOML, no text, or a number of thousands of digits
         msg = f"{path}: is not valid TOML ({error})"
     raise InputError(msg)
 
@@ -70,11 +76,11 @@ def sentence(
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else "the settings are " + ", ".join(fields)
-        return f"unknown setting {name!r}; {hint}"
+        return f"unknown setting {short(repr(name))}; {hint}"
     right = fields[name].description
     if error["type"] == "missing":
         return f"the setting {name!r} is missing: it must be {right}"
     where = name if len(location) == 1 else f"{name}[{location[1]}]"
     if isinstance(cause, InputError):
         return str(cause) if name in complete else f"{name}: {cause}"
-    return f"{where} = {error['input']!r} is not right: {name} must be {right}"
+    return f"{where} = {short(repr(error['input']))} is not right: {name} must be {right}"

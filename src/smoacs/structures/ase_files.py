@@ -1,5 +1,6 @@
 """Files of the formats that ASE reads, frame by frame."""
 
+import re
 import tempfile
 from collections.abc import Iterator
 from io import BytesIO, StringIO
@@ -21,6 +22,9 @@ OXIDATION_STATES: Final = "oxidation_states"
 
 _FORMATS: Final = {"json-db": "json"}
 
+_DIGITS: Final = 12
+"""A number of atoms or columns has no more."""
+
 
 def read_ase(path: Path, data: bytes, name: str) -> Iterator[tuple[Structure, list[str]]]:
     """Crystals of a file, in order.
@@ -38,6 +42,8 @@ def read_ase(path: Path, data: bytes, name: str) -> Iterator[tuple[Structure, li
 
     if name == "res":
         _check_res(decode(data, fallback="latin-1"))
+    if name == "extxyz":
+        _check_xyz(decode(data, fallback="latin-1"))
     name = _FORMATS.get(name, name)
     kind = ioformats[name]
     if kind.acceptsfd:
@@ -97,6 +103,31 @@ def _free_directions(atoms: "ase.Atoms", notes: list[str]) -> np.ndarray:
         else:
             notes.append(f"the constraint {type(constraint).__name__} is not kept")
     return free
+
+
+def _check_xyz(text: str) -> None:
+    """Refuse files that promise more than they hold: a reader would go on for ever."""
+    lines = text.rstrip().split("\n")
+    at = frame = 0
+    while at < len(lines):
+        words = lines[at].split()
+        if len(words) != 1 or not words[0].isdigit() or len(words[0]) > _DIGITS:
+            raise InputError(f"line {at + 1} must be the number of atoms of frame {frame}")
+        n = int(words[0])
+        if n > len(lines) - at - 2:
+            raise InputError(
+                f"frame {frame} says that it has {n} atoms, and there are {len(lines) - at - 2} "
+                "lines for them"
+            )
+        columns = re.search(r"(?i)\bproperties=\"?([^\s\"]*)", lines[at + 1])
+        numbers = re.findall(r":(\d+)", columns[1]) if columns else []
+        given = len(lines[at + 2].split()) if n else 0
+        if any(len(number) > _DIGITS or int(number) > given for number in numbers if n):
+            raise InputError(f"frame {frame} says more columns than its first atom has ({given})")
+        at += 2 + n
+        frame += 1
+        while at < len(lines) and not lines[at].strip():  # lines without anything between frames
+            at += 1
 
 
 def _check_res(text: str) -> None:

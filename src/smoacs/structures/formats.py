@@ -94,7 +94,7 @@ def _is_json(text: str, _: list[str]) -> bool:
         return False
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

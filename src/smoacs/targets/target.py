@@ -20,13 +20,17 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from smoacs.errors import InputError
+from smoacs.errors import InputError, short
 from smoacs.predictors.properties import PROPERTIES, SPREAD_SUFFIX, property_scale
 
 GRAMMAR = (
     '"band_gap = 2.5 ± 0.2", "2.3 <= band_gap <= 2.7", "band_gap in [2.3, 2.7]", '
     '"formation_energy < -0.5", "maximize critical_temperature" or "minimize energy_above_hull"'
 )
+
+LARGEST, SMALLEST = 1e30, 1e-30
+"""Sizes between which the numbers of a target are: far beyond any property, and far from where
+float32, in which networks calculate, ends."""
 
 # Half-widths of the training windows of arXiv:2410.08562, as fractions of the judged half-width:
 # 0.04 of 0.2 eV and 5 of 10 GPa. Its other windows are trained towards their middle.
@@ -79,6 +83,8 @@ class Target:
             message = (
                 f'the low end {low} is not below the high end {high}; right would be "{right}"'
             )
+        elif far := [x for x in (self.low, self.high, self.weight) if is_out_of_reach(x)]:
+            message = f"{far[0]:g} is {_OUT_OF_REACH}"
         elif not 0 < self.weight < math.inf:
             message = f'the weight {self.weight} is not positive; right would be "weight 2"'
         if message:
@@ -103,7 +109,7 @@ class Target:
         try:
             return _read(_normalise(text), known)
         except InputError as error:
-            message = f'target "{" ".join(text.split())}": {error}'
+            message = f'target "{short(" ".join(text.split()))}": {error}'
             raise InputError(message) from None
 
     def __str__(self) -> str:
@@ -351,10 +357,21 @@ def _read_bounds(match: re.Match[str]) -> tuple[_Bound, _Bound] | None:
     return (*lows, _Bound(-math.inf))[0], (*highs, _Bound(math.inf))[0]
 
 
+def is_out_of_reach(number: float) -> bool:
+    """Whether a finite number is too large or too small for float32 to calculate with."""
+    return math.isfinite(number) and number != 0 and not SMALLEST <= abs(number) <= LARGEST
+
+
+_OUT_OF_REACH = f"out of reach: a number is 0, or between {SMALLEST:g} and {LARGEST:g} in size"
+
+
 def _finite(text: str) -> Decimal:
-    """Read a number that is finite, also as a float."""
+    """Read a number that is finite, also in the precision of the networks."""
     if not math.isfinite(float(text)):
-        message = f'"{text}" is not a finite number; write it like {GRAMMAR}'
+        message = f'"{short(text)}" is not a finite number; write it like {GRAMMAR}'
+        raise InputError(message)
+    if is_out_of_reach(float(text)):
+        message = f'"{short(text)}" is {_OUT_OF_REACH}'
         raise InputError(message)
     return Decimal(text)
 

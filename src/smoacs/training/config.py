@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -20,7 +19,7 @@ from smoacs.errors import InputError
 from smoacs.predictors import ENERGY
 from smoacs.predictors.properties import PROPERTIES
 from smoacs.predictors.settings import NetworkSettings
-from smoacs.text import decode
+from smoacs.request.parsing import read_toml
 from smoacs.training.data import Noise
 from smoacs.training.loss import DEFAULT_TERM, LOSS_TERMS
 
@@ -261,14 +260,9 @@ class TrainConfig(_Settings):
         Raises:
             InputError: If the file is missing or no TOML, or a setting is unknown or wrong.
         """
+        settings = read_toml(Path(path), "name, out, data and properties")
         try:
-            settings = tomllib.loads(decode(Path(path).read_bytes()))
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"{path} is not valid TOML: {error}") from error
-        try:
-            config = cls(**settings)
+            config = cls.model_validate(settings)
         except ValidationError as error:
             raise InputError(f"{path}: {_sentence(error)}") from None
         missing = [s.path for s in config.data if s.path is not None and not s.path.exists()]
