@@ -94,6 +94,19 @@ def test_another_structure_of_the_same_formula(tmp_path):
     assert table["reference_id"][0] == "layered"
 
 
+def test_structure_files_and_folders_of_them(tmp_path):
+    """A CIF in its conventional cell, and beside it a file that is none."""
+    known = designs()[0].copy()
+    known.remove_oxidation_states()
+    known.make_supercell([1, 1, 2])
+    known.to(str(tmp_path / "known.cif"))
+    first = compare(str(tmp_path / "known.cif")).iloc[0]
+    assert first["known_structure"]
+    assert first["reference_id"] == "known.cif[0]"
+    (tmp_path / "bad.cif").write_text("data_x")
+    assert compare(str(tmp_path)).iloc[0]["known_structure"]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("f.json", '["MgKF3", "SrTiO3"]'), ("g.csv", "formula,id\nF6K2Mg2,7\nNaN,8\n")],
@@ -121,7 +134,7 @@ def test_an_ase_database(tmp_path):
     [
         ("gone.json", None, "no such file"),
         ("gone.db", None, "no such file"),
-        ("known.xlsx", "", r"is a \.json, \.csv, \.parquet or \.db file"),
+        ("known.xlsx", "", r"known\.xlsx: the file is empty.*or a structure file"),
         ("empty.json", "[]", "holds no structure and no formula"),
         ("broken.json", "{", "cannot be read as a reference"),
         ("empty.csv", "", "cannot be read as a reference"),

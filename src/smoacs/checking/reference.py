@@ -1,11 +1,12 @@
 """Is a design already known? Against structures or formulas that the user names.
 
 A reference is a table in the training layout or with a column `formula` (CSV, JSON, Parquet), a
-JSON list or mapping of pymatgen structures or of formulas, an ASE database, or the address of an
-OPTIMADE server, which is asked for the designs' formulas only.
+JSON list or mapping of pymatgen structures or of formulas, an ASE database, a structure file or a
+folder of them, or the address of an OPTIMADE server, which is asked for the designs' formulas only.
 """
 
 import json
+import logging
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,16 +14,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition, Structure
 
 from smoacs.checking.optimade import optimade_entries
-from smoacs.chemistry import ELEMENTS
 from smoacs.errors import InputError, ResourceError
 from smoacs.judging import is_crystal, reduced_formula
-from smoacs.structures import LAYOUT, bare, structure_of_row
+from smoacs.structures import (
+    LAYOUT,
+    bare,
+    read_cif_text,
+    read_files,
+    structure_files,
+    structure_of_row,
+    suffix_of,
+)
+from smoacs.text import decode, read_bytes
+
+log = logging.getLogger(__name__)
 
 _IDS: Final = ("material_id", "id", "jid")
 
@@ -121,23 +131,38 @@ Entry = tuple[str, str, Structure | None]
 
 
 def _file(path: Path) -> Iterator[Entry]:
-    if not path.is_file():
+    if not path.exists():
         raise InputError(
-            f"{path}: no such file; a reference is a .json, .csv, .parquet or .db file, or the "
-            "address of an OPTIMADE server"
+            f"{path}: no such file; a reference is a .json, .csv, .parquet or .db file, a "
+            "structure file or a folder of them, or the address of an OPTIMADE server"
         )
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path)
     if suffix == ".json":
         return _json(path)
     if suffix == ".csv":
         return _rows(pd.read_csv(path, dtype=str, keep_default_na=False), path)
     if suffix == ".parquet":
         return _rows(pd.read_parquet(path), path)
-    raise InputError(f"{path}: a reference is a .json, .csv, .parquet or .db file")
+    return _structures(path)
+
+
+def _structures(path: Path) -> Iterator[Entry]:
+    """Crystals of a structure file, or of those of a folder; what cannot be read is logged."""
+    reading = read_files(structure_files(path) if path.is_dir() else [path], ordered=False)
+    if not reading.structures:
+        raise InputError(
+            f"{reading.failures[0]}; a reference is a .json, .csv, .parquet or .db file, or a "
+            "structure file"
+        )
+    for failure in reading.failures:
+        log.warning("%s", failure)
+    for item in reading.structures:
+        formula = item.structure.composition.element_composition.reduced_formula
+        yield formula, f"{Path(item.file).name}[{item.index}]", _bare(item.structure)
 
 
 def _json(path: Path) -> Iterator[Entry]:
-    data = json.loads(path.read_text(encoding="utf-8"))
+    data = json.loads(decode(read_bytes(path)))
     items = data.items() if isinstance(data, dict) else enumerate(data)
     for name, item in items:
         if isinstance(item, str):
@@ -156,6 +181,12 @@ def _json(path: Path) -> Iterator[Entry]:
 def _rows(rows: pd.DataFrame, path: Path) -> Iterator[Entry]:
     """Entries of a table in the training layout, else of its column `formula`."""
     layout = all(column in rows for column in LAYOUT)
+    if not layout and "cif" in rows:
+        for number, row in enumerate(rows.to_dict("records")):
+            structure = read_cif_text(str(row["cif"]))
+            name = _name({str(key): value for key, value in row.items()}, number)
+            yield reduced_formula(structure), name, _bare(structure)
+        return
     if not layout and "formula" not in rows:
         raise InputError(
             f"{path}: has neither a column 'formula' nor the columns {', '.join(LAYOUT)}"

@@ -17,20 +17,19 @@ from vesin import NeighborList
 
 from smoacs.chemistry import OxidationTable
 from smoacs.errors import InputError
-from smoacs.structures import LAYOUT, read_cif_text, read_files, structure_of_row
+from smoacs.structures import (
+    FRAME_SUFFIXES,
+    LAYOUT,
+    read_cif_text,
+    read_files,
+    structure_files,
+    structure_of_row,
+    suffix_of,
+)
 from smoacs.templates.from_structure import from_structure
 from smoacs.templates.template import Template
 
-FRAME_SUFFIXES: Final = (".extxyz", ".xyz", ".traj", ".db")
 TABLE_SUFFIXES: Final = (".parquet", ".csv")
-FILE_SUFFIXES: Final = (
-    *(".cif", ".mcif", ".mmcif", ".vasp", ".poscar", ".contcar", ".cssr", ".res", ".xsf", ".json"),
-    *(".in", ".pwi", ".cell"),
-)
-"""Files of a folder that are read, packed or not; of others POSCAR* and CONTCAR*, and those without
-a suffix whose content is that of a structure file."""
-
-_PACKED: Final = ("gz", "bz2", "xz")
 
 MIN_DISTANCE: Final = 0.5
 """Å; closer atoms are no crystal."""
@@ -66,7 +65,7 @@ def is_seed_source(path: str | Path) -> bool:
     path = Path(path)
     if not path.is_file():
         return path.is_dir()
-    if path.suffix.lower() in FRAME_SUFFIXES + TABLE_SUFFIXES:
+    if suffix_of(path) in FRAME_SUFFIXES + TABLE_SUFFIXES:
         return True
     reading = read_files([path])
     return len(reading.structures) + len(reading.failures) > 1
@@ -155,39 +154,17 @@ def check_crystal(structure: Structure) -> None:
 
 def _loaders(path: Path, skipped: list[str]) -> list[tuple[str, Loader]]:
     """Name and loader of each seed of a path; damaged files go to `skipped`."""
-    if path.is_dir():
-        try:
-            files = sorted(file for file in path.iterdir() if _is_structure_file(file))
-        except OSError as error:
-            msg = f"{path}: cannot be read ({error.strerror})"
-            raise InputError(msg) from error
-        if not files:
-            msg = f"{path}: the folder holds no structure file (CIF, POSCAR, extxyz, ...)"
-            raise InputError(msg)
-    else:
-        files = [path]
+    files = structure_files(path) if path.is_dir() else [path]
     found: list[tuple[str, Loader]] = []
     for file in files:
         try:
-            if file.suffix.lower() in TABLE_SUFFIXES:
+            if suffix_of(file) in TABLE_SUFFIXES:
                 found += _table(file)
             else:
                 found += _structures(file, skipped)
         except InputError as error:
             skipped.append(_one_line(error))
     return found
-
-
-def _is_structure_file(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    names = path.name.lower().split(".")
-    while names[-1] in _PACKED and len(names) > 1:
-        names.pop()
-    suffix = f".{names[-1]}" if len(names) > 1 else ""
-    if suffix in FILE_SUFFIXES + FRAME_SUFFIXES or path.name.startswith(("POSCAR", "CONTCAR")):
-        return True
-    return not suffix and path.is_file() and not read_files([path]).failures
 
 
 def _structures(file: Path, skipped: list[str]) -> list[tuple[str, Loader]]:
