@@ -16,37 +16,39 @@ from smoacs.judging import judge
 from smoacs.predictors import Predictor, load_predictor
 from smoacs.request import DesignConfig
 from smoacs.search import run_search
-from smoacs.search.settings import DEFAULT, PRESETS, FinishSettings, OptimiserSettings
+from smoacs.search.settings import DEFAULT, PAPER, DiscreteSettings, OptimiserSettings
 
 NEVER = 10**6
 
 
-def variants(finish: FinishSettings) -> dict[str, OptimiserSettings]:
+def variants(discrete: DiscreteSettings) -> dict[str, OptimiserSettings]:
     """Presets with one part left out or changed, by what the documentation calls them."""
     anneal = DEFAULT.anneal
     even = replace(anneal, score_noise=0.0, combination_noise=0.0)
     return {
         "default": DEFAULT,
-        "annealing only, all 200 steps": replace(DEFAULT, finish=None),
+        "annealing only, all 200 steps": replace(DEFAULT, discrete=None),
         "no swaps, geometry polished only": replace(
-            DEFAULT, finish=replace(finish, polish_steps=NEVER)
+            DEFAULT, discrete=replace(discrete, polish_steps=NEVER)
         ),
         "failing candidates never become copies of a success": replace(
-            DEFAULT, finish=replace(finish, patience=NEVER)
+            DEFAULT, discrete=replace(discrete, patience=NEVER)
         ),
         "uniform starting scores": replace(DEFAULT, anneal=even),
         "swaps drawn at random instead of by the gradient": replace(
-            DEFAULT, finish=replace(finish, swap_temperature=float(NEVER))
+            DEFAULT, discrete=replace(discrete, swap_temperature=float(NEVER))
         ),
         "targets pull to their bounds only, not halfway in": replace(
-            DEFAULT, anneal=replace(anneal, inner=0.0), finish=replace(finish, inner=0.0)
+            DEFAULT, anneal=replace(anneal, inner=0.0), discrete=replace(discrete, inner=0.0)
         ),
-        "preset `paper`": PRESETS["paper"],
+        "preset `paper`": PAPER,
     }
 
 
-def measure(name: str, predictor: Predictor, *, n: int, seed: int) -> dict[str, object]:
-    """A run by the settings that stand for the default preset now, judged."""
+def measure(
+    name: str, settings: OptimiserSettings, predictor: Predictor, *, n: int, seed: int
+) -> dict[str, object]:
+    """A run by some settings, judged."""
     config = DesignConfig(
         targets=(
             "band_gap = 2.5 ± 0.2",
@@ -59,8 +61,8 @@ def measure(name: str, predictor: Predictor, *, n: int, seed: int) -> dict[str, 
         search="gradient",
         device="cpu",
     )
-    result = run_search(config, predictor=predictor)
-    targets = config.parsed_targets()
+    result = run_search(config, predictor=predictor, settings=settings)
+    targets = config.wanted
     table = judge(result.structures, targets, predictor=predictor, template=result.template)
     return {
         "variant": name,
@@ -90,14 +92,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("-n", type=int, default=48, help="candidates of each run")
     args = parser.parse_args()
-    if DEFAULT.finish is None:
-        parser.error("the default preset has no finishing stage")
+    if DEFAULT.discrete is None:
+        parser.error("the default preset has no discrete stage")
     predictor = load_predictor(device="cpu")
     rows = []
-    for name, settings in variants(DEFAULT.finish).items():
-        PRESETS["default"] = settings
+    for name, settings in variants(DEFAULT.discrete).items():
         for seed in range(args.seeds):
-            rows.append(measure(name, predictor, n=args.n, seed=seed))
+            rows.append(measure(name, settings, predictor, n=args.n, seed=seed))
             print(json.dumps(rows[-1]), flush=True)
             args.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(as_table(rows))

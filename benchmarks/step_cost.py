@@ -15,14 +15,15 @@ from collections.abc import Callable
 
 import torch
 
-from smoacs.crystals import DesignSpace, SoftCrystals, neighbor_list
+from smoacs.crystals import Candidates, DesignSpace, neighbor_list
+from smoacs.evaluation import Evaluator
 from smoacs.predictors import load_predictor
 from smoacs.request import DesignConfig
 from smoacs.search.gradient.anneal import anneal
 from smoacs.search.gradient.objective import Objective
 from smoacs.search.progress import Recorder
 from smoacs.search.settings import DEFAULT
-from smoacs.targets import Target
+from smoacs.targets import Targets
 
 TARGETS = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5", "0.8 <= tolerance_factor <= 1.0")
 
@@ -45,11 +46,11 @@ def main() -> None:
     config = DesignConfig(targets=TARGETS, n=args.n, repeat=args.repeat)
     generator = torch.Generator().manual_seed(0)
     space = DesignSpace.from_templates([config.resolved_template()] * args.n)
-    soft = SoftCrystals.start(space, generator, score_noise=0.5, combination_noise=0.5)
-    targets = [Target.parse(t) for t in TARGETS]
+    candidates = Candidates.start(space, generator, score_noise=0.5, combination_noise=0.5)
+    targets = Targets.of(TARGETS)
 
     def bare() -> None:
-        crystals = soft.crystals(1.0)
+        crystals = candidates.soft(1.0)
         neighbors = neighbor_list(crystals, predictor.cutoff)
         begin = time.perf_counter()
         out = predictor(crystals, neighbors)
@@ -58,7 +59,7 @@ def main() -> None:
 
     def step() -> None:
         anneal(
-            soft,
+            candidates,
             objective,
             DEFAULT.anneal,
             copy_mutate=None,
@@ -68,7 +69,8 @@ def main() -> None:
         )
 
     seconds: dict[str, list[float]] = {"bare": [], "step": []}
-    with Objective(predictor, targets) as objective:
+    with Evaluator(predictor, targets.properties) as evaluator:
+        objective = Objective(evaluator, targets)
         for _ in range(args.rounds):
             torch.set_num_threads(2)
             bare()

@@ -11,7 +11,13 @@ from jaxtyping import install_import_hook
 
 # Before any import of these modules: their annotations, jaxtyping shapes among them, are checked at
 # every call. A module that joins must not hide the imports of its annotations in TYPE_CHECKING.
-install_import_hook(["smoacs.crystals", "smoacs.predictors", "smoacs.targets"], "typechecker.check")
+install_import_hook(
+    [
+        f"smoacs.{room}"
+        for room in ("crystals", "predictors", "targets", "evaluation", "relaxation")
+    ],
+    "typechecker.check",
+)
 
 hypothesis.settings.register_profile("smoacs", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("smoacs")
@@ -26,6 +32,7 @@ def pytest_addoption(parser):
         metavar="FILE",
         help="fail if a test is skipped for a reason that no line of FILE, a pattern each, matches",
     )
+    parser.addoption("--checkpoints", type=int, default=2, help="of each search to resume from")
 
 
 def pytest_sessionfinish(session, exitstatus):

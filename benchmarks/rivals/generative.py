@@ -15,8 +15,9 @@ from torch import Tensor
 from benchmarks.rivals.perovskite_vae import LATENT, N_SITES, SITES, Generator, Soft, Vae
 from benchmarks.rivals.space import Proposals, Space
 from smoacs.crystals import Crystals
-from smoacs.search.gradient.objective import Objective
-from smoacs.targets import Target
+from smoacs.evaluation import Evaluator
+from smoacs.search.gradient.objective import Objective, pulled_back
+from smoacs.targets import Target, Targets
 
 LATENTS = 64
 GRADIENT_STEPS = 3
@@ -118,15 +119,18 @@ class Generative:
         """Some steps of all latents down the losses."""
         latents = self._latents.clone().requires_grad_()
         adam = torch.optim.Adam([latents], lr=LEARNING_RATE)
-        with Objective(self.space.predictor, self.space.targets) as objective:
+        targets = Targets(tuple(self.space.targets))
+        with Evaluator(self.space.predictor, targets.properties) as evaluator:
+            objective = Objective(evaluator, targets)
             for _ in range(steps):
                 adam.zero_grad()
                 crystals, chance = self._soft_crystals(self.vae.decode(latents, self._conditions))
                 own = PRIOR_WEIGHT * latents.square().sum()
                 own = own - NEUTRALITY_WEIGHT * chance.log().sum()
-                own.backward(retain_graph=True)
-                evaluation = objective(crystals, lambda t, values: t.loss(values, inner=INNER))
-                evaluation.backward(crystals)
+                (own_grad,) = torch.autograd.grad(own, latents, retain_graph=True)
+                slopes = objective(crystals, lambda t, values: t.loss(values, inner=INNER))
+                pulled = pulled_back(crystals, slopes, {"latents": latents})["latents"]
+                latents.grad = own_grad + pulled
                 adam.step()
         self._latents = latents.detach().nan_to_num()
 

@@ -6,12 +6,10 @@ from numpy.typing import NDArray
 
 from benchmarks.rivals.counting import CountingPredictor
 from benchmarks.rivals.space import Proposals, Space
-from smoacs.crystals import DesignSpace, SoftCrystals
+from smoacs.crystals import Candidates, DesignSpace
 from smoacs.evaluation import Evaluator
-from smoacs.relaxation.quasi_newton import Relaxation
-from smoacs.relaxation.radii import radius_length
-from smoacs.relaxation.site_symmetry import SiteSymmetry
-from smoacs.templates import Template
+from smoacs.relaxation import relax_candidates, start_at_radii
+from smoacs.templates import Template, site_operations
 
 PEROVSKITE = 5
 """Sites of the perovskite cell whose length follows from ionic radii."""
@@ -34,18 +32,14 @@ def relaxed_losses(
 def _relax(
     template: Template, proposals: Proposals, predictor: CountingPredictor
 ) -> NDArray[np.float64]:
-    kinds = DesignSpace.from_templates([template] * len(proposals))
-    soft = SoftCrystals.start(kinds, torch.Generator().manual_seed(0))
-    combination = torch.as_tensor(proposals.combination)
-    elements = torch.as_tensor(np.concatenate(proposals.elements))
-    with torch.no_grad():
-        length = radius_length(soft.hard_crystals(combination, elements))
-        cells = round((template.n_sites / PEROVSKITE) ** (1 / 3))
-        lengths = kinds.lengths if length is None else (cells * length[:, None]).expand(-1, 3)
-        soft.lengths.copy_(lengths / soft.length_unit)
-    soft.project()
+    candidates = Candidates.real(
+        DesignSpace.from_templates([template] * len(proposals)),
+        torch.as_tensor(proposals.combination),
+        torch.as_tensor(np.concatenate(proposals.elements)),
+    )
+    cells = round((template.n_sites / PEROVSKITE) ** (1 / 3))
+    start_at_radii(candidates, candidates.hard().detached(), cells)
     names = list(dict.fromkeys(target.property for target in predictor.targets))
-    with Evaluator(predictor, names, device=torch.device("cpu")) as evaluator:
-        relaxation = Relaxation(soft, combination, elements, SiteSymmetry.of(template))
-        values, *_ = relaxation.run(evaluator)
-    return predictor.losses(values)
+    with Evaluator(predictor, names) as evaluator:
+        ends = relax_candidates(candidates, site_operations(template), evaluator)
+    return predictor.losses(ends.values)

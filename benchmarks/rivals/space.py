@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS
 from smoacs.crystals import Crystals, cell_from_parameters
-from smoacs.crystals.soft import MIN_ANGLE_FACTOR, angle_factor
+from smoacs.crystals.candidates import MIN_RELATIVE_VOLUME
+from smoacs.crystals.lattice import cosines, relative_volume
 from smoacs.evaluation import evaluate
 from smoacs.predictors import CombinedPredictor, Predictor
 from smoacs.targets import Target
@@ -225,7 +226,7 @@ def _radii(template: Template, combination: int, elements: Ints) -> Floats:
 def _with_volume(angles: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
     """Angles (degrees, [B, 3]) brought nearer to the template's own until the cell has volume."""
     for _ in range(20):
-        flat = angle_factor(angles) < MIN_ANGLE_FACTOR
+        flat = relative_volume(cosines(angles)) < MIN_RELATIVE_VOLUME
         if not flat.any():
             break
         angles = torch.where(flat[:, None], 0.5 * (angles + own), angles)

@@ -12,21 +12,21 @@ import torch
 from torch import Tensor
 
 from smoacs.crystals import (
+    Candidates,
     Crystals,
     DesignSpace,
     NeighborList,
-    SoftCrystals,
     chunk_systems,
     neighbor_list,
 )
-from smoacs.evaluation.threads import Workers, atoms_per_chunk, cores
+from smoacs.evaluation import Evaluator, Workers, atoms_per_chunk, cores
 from smoacs.predictors import Predictor, for_properties, load_predictor
 from smoacs.request import DesignConfig
 from smoacs.search.gradient.anneal import anneal
 from smoacs.search.gradient.objective import Objective
 from smoacs.search.progress import Recorder
 from smoacs.search.settings import DEFAULT
-from smoacs.targets import Target
+from smoacs.targets import Targets
 
 TARGETS = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5", "0.8 <= tolerance_factor <= 1.0")
 
@@ -84,21 +84,20 @@ class Bench:
         """Build the candidates at one density."""
         self.device = device
         self.predictor = predictor
-        self.targets = [Target.parse(text) for text in TARGETS]
+        self.targets = Targets.of(TARGETS)
         config = DesignConfig(targets=TARGETS, n=point.n, repeat=point.repeat)
         self.generator = torch.Generator().manual_seed(0)
         space = DesignSpace.from_templates(
             [config.resolved_template(predictor.elements)] * point.n, device
         )
-        self.soft = SoftCrystals.start(
+        self.candidates = Candidates.start(
             space, self.generator, score_noise=0.5, combination_noise=0.5
         )
-        with torch.no_grad():
-            self.soft.lengths.fill_(LENGTH * point.repeat / self.soft.length_unit)
+        self.candidates.place(torch.full((point.n, 3), LENGTH * point.repeat))
 
     def parts(self) -> list[Crystals]:
         """The crystals as the search chunks them, as leaves."""
-        crystals = self.soft.crystals(1.0)
+        crystals = self.candidates.soft(1.0)
         chunks = chunk_systems(crystals.counts, atoms_per_chunk(crystals.counts))
         return [_leaves(part) for part in crystals.split([len(c) for c in chunks])]
 
@@ -120,7 +119,7 @@ class Bench:
     def steps(self, objective: Objective, n: int) -> None:
         """Everything that the search does in so many steps."""
         anneal(
-            self.soft,
+            self.candidates,
             objective,
             STILL,
             copy_mutate=None,
@@ -132,8 +131,7 @@ class Bench:
 
 def asked_predictor(device: str) -> Predictor:
     """The built-in predictor as a search asks it: for the targets' properties only."""
-    asked = {Target.parse(text).property for text in TARGETS}
-    return for_properties(load_predictor(device=device), asked)
+    return for_properties(load_predictor(device=device), set(Targets.of(TARGETS).properties))
 
 
 def measure(point: Point, device: str, rounds: int) -> Record:
@@ -152,13 +150,14 @@ def measure(point: Point, device: str, rounds: int) -> Record:
     bench = Bench(point, predictor, where)
     seconds: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
     work: dict[str, list[float]] = {"bare": [], "neighbors": [], "step": []}
-    with Objective(predictor, bench.targets) as objective:
+    with Evaluator(predictor, bench.targets.properties) as evaluator:
+        objective = Objective(evaluator, bench.targets)
         for _ in range(rounds + 1):
             parts = bench.parts()
             lists: list[NeighborList] = []
             parts_of_step: dict[str, Callable[[], object]] = {
-                "neighbors": lambda: lists.extend(bench.neighbors(objective, parts)),  # noqa: B023 - called at once
-                "bare": lambda: bench.bare(objective, parts, lists),  # noqa: B023
+                "neighbors": lambda: lists.extend(bench.neighbors(evaluator, parts)),  # noqa: B023 - called at once
+                "bare": lambda: bench.bare(evaluator, parts, lists),  # noqa: B023
                 "step": lambda: bench.steps(objective, point.steps),
             }
             for name, call in parts_of_step.items():
@@ -198,7 +197,9 @@ def in_turns(points: Sequence[Point], device: str, rounds: int) -> list[float]:
     predictor = asked_predictor(device)
     benches = [Bench(point, predictor, where) for point in points]
     times: list[list[float]] = [[] for _ in points]
-    with Objective(predictor, benches[0].targets) as objective:
+    targets = benches[0].targets
+    with Evaluator(predictor, targets.properties) as evaluator:
+        objective = Objective(evaluator, targets)
         for _ in range(rounds + 1):
             for point, bench, found in zip(points, benches, times, strict=True):
                 bench.steps(objective, STEPS_TO_SETTLE)

@@ -12,6 +12,7 @@ from pymatgen.core import Lattice, Structure
 from runs.conftest import SITES, config, result, structures, table  # noqa: F401 - fixtures
 from smoacs.cli import run as smoacs
 from smoacs.runs import save_run
+from smoacs.targets import Target
 
 needs_gpaw = pytest.mark.skipif(
     importlib.util.find_spec("gpaw") is None, reason="GPAW is not installed (extra `dft`)"
@@ -23,7 +24,7 @@ CHECK = ("--potential", "none", "--dft", "gpaw", "--limit", "1")
 def folder(result, table, tmp_path):  # noqa: F811
     """A run whose only success is KMgF3 at rest."""
     result.structures[1] = Structure(Lattice.cubic(4.0), ("K+", "Mg2+", "F-", "F-", "F-"), SITES)
-    wanted = result.config.model_copy(update={"targets": ("band_gap = 7.0 ± 0.2",)})
+    wanted = result.config.model_copy(update={"targets": (Target.parse("band_gap = 7.0 ± 0.2"),)})
     only = table.assign(success=[False, True, False, False, False])
     asked = dataclasses.replace(result, config=wanted)
     return save_run(asked, only, tmp_path / "run", force=False)

@@ -19,6 +19,7 @@ from smoacs.dft import DftLabel, DftSettings, DftValues, plan_calculation
 from smoacs.dft.labels import open_labels
 from smoacs.errors import InputError
 from smoacs.runs import read_run, save_run
+from smoacs.targets import Target
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import build_dataset
 from smoacs.training.displaced import row_structure
@@ -269,7 +270,7 @@ def test_the_export_can_be_trained_on(script, made, tmp_path):
 def checked_run(result, table, tmp_path):  # noqa: F811
     """A run of five perovskites, one of them KMgF3 at 4 Å, that has a label."""
     result.structures[1] = Structure(Lattice.cubic(4.0), ("K+", "Mg2+", "F-", "F-", "F-"), SITES)
-    wanted = result.config.model_copy(update={"targets": ("band_gap = 7.0 ± 0.2",)})
+    wanted = result.config.model_copy(update={"targets": (Target.parse("band_gap = 7.0 ± 0.2"),)})
     asked = dataclasses.replace(result, config=wanted)
     run = save_run(asked, table, tmp_path / "run", force=False)
     (run / "checks").mkdir()

@@ -10,17 +10,17 @@ COUNT = """
 import resource
 
 from smoacs.crystals import Crystals
+from smoacs.evaluation import Evaluator
 from smoacs.predictors import load_predictor
-from smoacs.relaxation.structures import PredictorPotential
 from smoacs.templates import perovskite
 
 structure = perovskite().to_structure(["Sr", "Ti", "O", "O", "O"]) * (3, 3, 3)
 crystals = Crystals.from_structures([structure.perturb(0.05)])
 counts = []
-with PredictorPotential(load_predictor(device="cpu")) as potential:
+with Evaluator(load_predictor(device="cpu"), ()) as evaluator:
     for _ in range(8):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        potential(crystals)
+        evaluator.energy_slopes(crystals)
         counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 print(min(counts))  # a busy system may take pages away in between
 """

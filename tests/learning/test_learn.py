@@ -22,6 +22,7 @@ from smoacs.judging import evaluate_structures
 from smoacs.learning import LearnSettings, api, run_learning
 from smoacs.predictors import load_predictor
 from smoacs.predictors.storage import read_weights
+from smoacs.targets import Target
 from smoacs.training.config import TrainConfig
 from smoacs.training.displaced import row_structure
 from smoacs.training.sources import load_table
@@ -243,7 +244,7 @@ def test_the_users_data_are_learnt_again(config, weights, learned, tmp_path):
 
 def test_mistakes(config, tmp_path, monkeypatch):
     out = tmp_path / "never"
-    no_gap = config.model_copy(update={"targets": ("formation_energy < -0.5",)})
+    no_gap = config.model_copy(update={"targets": (Target.parse("formation_energy < -0.5"),)})
     with pytest.raises(InputError, match=r"add one such as 'band_gap = 2\.5 ± 0\.2'"):
         run_learning(no_gap, out, SHORT, oracle=ToyOracle())
     blind = save_toy_weights(tmp_path / "blind.safetensors", properties=("formation_energy",))

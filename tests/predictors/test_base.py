@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from smoacs.crystals import Crystals, chunk_systems
 from smoacs.errors import InputError
-from smoacs.evaluation import evaluate, values
+from smoacs.evaluation import evaluate, threads
 from smoacs.predictors import CombinedPredictor, Density, Predictor, ToleranceFactor
 from toys import PairEnergy, random_structures
 
@@ -76,7 +76,7 @@ def test_protocol():
 
 def test_chunks_give_what_single_crystals_give(crystals, monkeypatch):
     whole = evaluate(PairEnergy(), crystals)["formation_energy"]
-    monkeypatch.setattr(values, "ATOMS_AT_ONCE", 4)
+    monkeypatch.setattr(threads, "ATOMS_PER_CHUNK", (4, 4))
     chunked = evaluate(PairEnergy(), crystals)["formation_energy"]
     single = [
         evaluate(PairEnergy(), crystals.select(torch.tensor([b])))["formation_energy"][0]

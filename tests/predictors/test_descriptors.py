@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from smoacs.chemistry import ELEMENTS, goldschmidt, ionic_radius
-from smoacs.crystals import Crystals, DesignSpace, SoftCrystals, neighbor_list
+from smoacs.crystals import Candidates, Crystals, DesignSpace, neighbor_list
 from smoacs.evaluation import evaluate
 from smoacs.predictors import Density, ToleranceFactor
 from smoacs.templates import perovskite
@@ -23,9 +23,8 @@ def hard_perovskite(symbols, charges, repeat=1):
     name = "A{:+d} B{:+d} X{:+d}".format(*charges)
     combination = torch.tensor([template.combination_names.index(name)])
     space = DesignSpace.from_templates([template])
-    soft = SoftCrystals.start(space, torch.Generator().manual_seed(0))
     elements = torch.tensor([ELEMENTS.index(symbols["ABX".index(s)]) for s in template.site_labels])
-    return soft.hard_crystals(combination, elements)
+    return Candidates.real(space, combination, elements).hard().detached()
 
 
 @pytest.mark.parametrize("repeat", [1, 2])

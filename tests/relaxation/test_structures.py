@@ -7,9 +7,12 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.cli import run
 from smoacs.crystals import Crystals
 from smoacs.errors import InputError
+from smoacs.evaluation import Evaluator
 from smoacs.judging import space_group
-from smoacs.relaxation import PredictorPotential, relax_structures
-from smoacs.relaxation.symmetry import SymmetricPotential, operations
+from smoacs.predictors import ENERGY
+from smoacs.relaxation import Response, relax_structures
+from smoacs.relaxation.structures import EnergyPotential, symmetry_of
+from smoacs.templates import operations_of, space_group_data
 
 CORNERS = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
 
@@ -49,8 +52,8 @@ def test_all_starts_find_one_rest():
     # The lowest point of a scan, too.
     scan = [copper(a) for a in np.linspace(3.2, 4.0, 161)]
     crystals = Crystals.from_structures(scan)
-    with PredictorPotential(Morse()) as potential:
-        best = scan[int(potential(crystals).energy.argmin())]
+    with Evaluator(Morse(), (ENERGY,)) as evaluator:
+        best = scan[int(EnergyPotential(evaluator)(crystals).energy.argmin())]
     assert lengths[0] == pytest.approx(best.lattice.a, abs=0.01)
 
 
@@ -66,7 +69,8 @@ def test_potential_against_differences():
     structure = copper(3.7, ("Cu", "Au", "Cu", "Ag"))
     structure.perturb(0.1)
     crystals = Crystals.from_structures([structure, copper(3.5)])
-    with PredictorPotential(Morse()) as potential:
+    with Evaluator(Morse(), (ENERGY,)) as evaluator:
+        potential = EnergyPotential(evaluator)
         response = potential(crystals)
         step = 1e-4
         for atom, axis in ((0, 0), (3, 2)):
@@ -111,8 +115,6 @@ class Noise:
         self.generator = torch.Generator().manual_seed(0)
 
     def __call__(self, crystals):
-        from smoacs.relaxation import Response  # noqa: PLC0415
-
         n, b = crystals.n_atoms, crystals.n_systems
         draw = {"generator": self.generator, "dtype": torch.float64}
         return Response(
@@ -120,6 +122,17 @@ class Noise:
             torch.randn(n, 3, **draw),
             torch.randn(b, 3, 3, **draw),
         )
+
+
+def cartesian_operations(structure):
+    """Rotations of Cartesian row vectors, and the site to which each brings each site."""
+    matrix = structure.lattice.matrix
+    numbers = [site.specie.Z for site in structure]
+    found = operations_of(
+        space_group_data(matrix, structure.frac_coords, numbers), matrix, structure.frac_coords
+    )
+    turns = [matrix.T @ r @ np.linalg.inv(matrix.T) for r in found.rotations]
+    return list(zip(turns, found.permutations, strict=True))
 
 
 def test_averages_have_the_symmetry():
@@ -132,20 +145,21 @@ def test_averages_have_the_symmetry():
         [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0.02], [0.5, 0.02, 0.5], [0.02, 0.5, 0.5]],
     )
     structures = [hexagonal, perovskite, copper(3.6)]
-    potential = SymmetricPotential(Noise(), structures)
-    crystals = potential.marked(Crystals.from_structures(structures))
+    symmetry, noise = symmetry_of(structures), Noise()
+    crystals = Crystals.from_structures(structures)
     for chosen in ([0, 1, 2], [1, 2], [1]):
-        response = potential(crystals.select(torch.tensor(chosen)))
+        part = crystals.select(torch.tensor(chosen))
+        response = noise(part).symmetric(part, symmetry, chosen)
         first = 0
         for place, k in enumerate(chosen):
             forces = response.forces[first : first + len(structures[k])].numpy()
             first += len(structures[k])
             stress = response.stress[place].numpy()
-            for turn, image in zip(*operations(structures[k]), strict=True):
+            for turn, image in cartesian_operations(structures[k]):
                 np.testing.assert_allclose(forces[image], forces @ turn.T, atol=1e-12)
                 np.testing.assert_allclose(turn @ stress @ turn.T, stress, atol=1e-12)
-    assert len(operations(perovskite)[0]) == 6  # R3m: one axis of three and its mirrors
-    assert len(operations(copper(3.6))[0]) == 192
+    assert len(cartesian_operations(perovskite)) == 6  # R3m: one axis of three and its mirrors
+    assert len(cartesian_operations(copper(3.6))) == 192
 
 
 class Gap:

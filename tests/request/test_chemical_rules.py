@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import smoacs.request.config
 from smoacs.chemistry import ELEMENTS, ionic_radius, oxidation_table
-from smoacs.crystals import DesignSpace, SoftCrystals
+from smoacs.crystals import Candidates, DesignSpace
 from smoacs.errors import InputError
 from smoacs.request import DesignConfig
 from smoacs.request.chemical_rules import crystal_rules, legal_moves
@@ -97,7 +97,7 @@ def candidates(config, template, n, seed=0):
     """Discrete crystals of candidates at random scores: symbols and charges of the sites."""
     rules = crystal_rules(config.chemical_rules(template))
     space = DesignSpace.from_templates([template] * n)
-    soft = SoftCrystals.start(
+    soft = Candidates.start(
         with_variants(space, template, rules, n=n, seed=seed),
         torch.Generator().manual_seed(seed),
         score_noise=10.0,
@@ -107,11 +107,10 @@ def candidates(config, template, n, seed=0):
 
 
 def decoded(soft, template):
-    combination, elements = soft.discretise()
-    rows = elements.view(len(combination), -1).tolist()
+    soft.harden()
     return [
         ([ELEMENTS[e] for e in row], template.combinations[k].tolist())
-        for row, k in zip(rows, combination.tolist(), strict=True)
+        for row, k in zip(soft.rows.tolist(), soft.combination.tolist(), strict=True)
     ]
 
 

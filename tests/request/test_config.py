@@ -38,7 +38,7 @@ def test_defaults():
     config = DesignConfig(targets=(GAP,))
     assert (config.template, config.repeat, config.n, config.steps) == ("perovskite", 1, 256, 200)
     assert (config.seed, config.preset, config.device) == (0, "default", "auto")
-    assert config.parsed_targets()[0].property == "band_gap"
+    assert config.wanted[0].property == "band_gap"
 
 
 def test_is_immutable():

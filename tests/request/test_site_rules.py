@@ -5,7 +5,7 @@ import torch
 from pymatgen.core import Element
 
 from smoacs.chemistry import ELEMENTS, oxidation_table
-from smoacs.crystals import DesignSpace, SoftCrystals
+from smoacs.crystals import Candidates, DesignSpace
 from smoacs.request.config import DesignConfig
 from smoacs.templates import TEMPLATE_NAMES
 
@@ -29,19 +29,19 @@ def test_candidates_keep_to_their_elements(name):
         {"template": name, "targets": ["density > 1"], "forbidden": "no-toxic Bi", "sites": SITES}
     )
     template = config.resolved_template()
-    soft = SoftCrystals.start(
+    soft = Candidates.start(
         DesignSpace.from_templates([template] * n),
         torch.Generator().manual_seed(0),
         score_noise=10.0,
         combination_noise=10.0,
     )
     probs, _ = soft.element_probs(1.0)
-    combination, elements = soft.discretise()
-    chosen = [[ELEMENTS[e] for e in row] for row in elements.view(n, -1).tolist()]
+    soft.harden()
+    chosen = [[ELEMENTS[e] for e in row] for row in soft.rows.tolist()]
     labels = template.site_labels
     first_anion = labels.index("X")
     table = oxidation_table()
-    for row, k in zip(chosen, combination.tolist(), strict=True):
+    for row, k in zip(chosen, soft.combination.tolist(), strict=True):
         charges = template.combinations[k].tolist()
         assert sum(charges) == 0
         for site, (symbol, label, charge) in enumerate(zip(row, labels, charges, strict=True)):

@@ -32,9 +32,9 @@ def contest(name, *, seed=0, budget=60, n=4, targets=TARGETS):
     toy = Bowl()
     predictor = CombinedPredictor([PairEnergy(), toy, ToleranceFactor()])
     config = DesignConfig(targets=targets, elements=ELEMENTS)
-    counting = CountingPredictor(predictor, config.parsed_targets(), budget=budget)
+    counting = CountingPredictor(predictor, config.wanted, budget=budget)
     template = config.resolved_template(predictor.elements)
-    space = Space([template], config.parsed_targets(), counting)
+    space = Space([template], config.wanted, counting)
     rival = RIVALS[name](space, seed, n)
     proposed, propose = [], rival.propose
     rival.propose = lambda most: proposed.append(propose(most)) or proposed[-1]
@@ -118,7 +118,7 @@ def test_our_own_searches_are_counted_alike(search):
     elements = ("K", "Mg", "Ca", "F", "Cl")
     config = DesignConfig(targets=targets, elements=elements, search=search, n=4, steps=20)
     parts = [PairEnergy(), Bowl(), ToleranceFactor()]
-    counting = CountingPredictor(CombinedPredictor(parts), config.parsed_targets())
+    counting = CountingPredictor(CombinedPredictor(parts), config.wanted)
     result = run_search(config, predictor=counting)
     assert counting.calls == result.predictor_calls > 0
     if search == "exhaustive":  # which tells a formula from its mirror images as we do

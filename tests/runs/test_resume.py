@@ -15,6 +15,7 @@ from smoacs.cli import run
 from smoacs.errors import InputError, ResourceError
 from smoacs.request import DesignConfig
 from smoacs.runs import execute, save
+from smoacs.targets import Target
 from toys import Bowl
 
 CONFIG = DesignConfig(targets=("toy < 0.3",), n=4, steps=20, device="cpu")
@@ -159,7 +160,7 @@ def test_no_room_for_the_results(error, message, out, whole, monkeypatch):
 
 
 def test_a_mistake_found_late_leaves_nothing(out):
-    config = CONFIG.model_copy(update={"targets": ("band_gap > 1",)})
+    config = CONFIG.model_copy(update={"targets": (Target.parse("band_gap > 1"),)})
     with pytest.raises(InputError, match="band_gap"):
         execute(config, out, predictor=Bowl())
     assert list(out.parent.iterdir()) == []

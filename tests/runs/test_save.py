@@ -15,6 +15,7 @@ from smoacs.request import DesignConfig
 from smoacs.runs import save_run
 from smoacs.runs.tables import rank_table
 from smoacs.structures import read_structures
+from smoacs.targets import Targets
 
 FILES = [
     ".smoacs-run",
@@ -62,22 +63,22 @@ def test_results_are_sorted_best_first(run):
 
 
 def test_the_best_of_a_formula_is_the_unique_one(table, config):
-    ranked = rank_table(table.iloc[::-1].reset_index(drop=True), config.parsed_targets())
+    ranked = rank_table(table.iloc[::-1].reset_index(drop=True), config.wanted)
     assert ranked.index.tolist() == [2, 3, 4, 1, 0]
     assert ranked["unique"].tolist() == [True, False, False, False, False]
 
 
 def test_extremes_sort_the_successes(table):
     config = DesignConfig(targets=("minimize band_gap",))
-    ranked = rank_table(table, config.parsed_targets())
+    ranked = rank_table(table, config.wanted)
     assert ranked["band_gap"].tolist()[:2] == [2.5, 2.6]
 
 
 def test_conservative_runs_are_sorted_by_the_worse_side(table):
     table["band_gap.std"] = [0.1, 0.05, 0.4, 0.1, float("nan")]
-    targets = DesignConfig(targets=("minimize band_gap",)).parsed_targets()
+    targets = Targets.of(["minimize band_gap"])
     assert rank_table(table, targets)["band_gap"].tolist()[:2] == [2.5, 2.6]
-    cautious = rank_table(table, targets, conservative=1.0)
+    cautious = rank_table(table, Targets(targets.each, conservative=1.0))
     assert cautious["band_gap"].tolist()[:2] == [2.6, 2.5]
     assert cautious.index.tolist()[-1] == 4
 

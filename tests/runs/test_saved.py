@@ -24,10 +24,10 @@ def folder(result, table, tmp_path):
 
 def test_everything_comes_back(folder, result, table, structures):
     run = read_run(folder)
-    ranked = rank_table(table, result.config.parsed_targets()).reset_index(drop=True)
+    ranked = rank_table(table, result.config.wanted).reset_index(drop=True)
     pd.testing.assert_frame_equal(run.table, ranked, check_dtype=False, rtol=0, atol=1e-6)
     assert run.config == result.config
-    assert run.targets == result.config.parsed_targets()
+    assert run.targets == result.config.wanted
     assert list(run.structures) == ["0001", "0002", "0003", "0004"]
     assert run.structures["0001"].species == structures[1].species
     np.testing.assert_allclose(

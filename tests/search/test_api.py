@@ -4,7 +4,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import oxidation_table
-from smoacs.crystals import Crystals, DesignSpace, SoftCrystals
+from smoacs.crystals import Candidates, Crystals, DesignSpace
 from smoacs.errors import InputError
 from smoacs.evaluation import evaluate
 from smoacs.request import DesignConfig
@@ -148,8 +148,9 @@ def at_random(n):
     """Crystals as a design starts, made discrete at once."""
     space = DesignSpace.from_templates([perovskite().with_elements()] * n)
     generator = torch.Generator().manual_seed(0)
-    soft = SoftCrystals.start(space, generator, score_noise=1.0, combination_noise=1.0)
-    return soft.hard_crystals(*soft.discretise())
+    soft = Candidates.start(space, generator, score_noise=1.0, combination_noise=1.0)
+    soft.harden()
+    return soft.hard()
 
 
 def test_known_optimum_is_reached_and_random_search_is_beaten():

@@ -5,11 +5,11 @@ import torch
 
 from smoacs.crystals import Crystals
 from smoacs.errors import InputError
+from smoacs.evaluation import Evaluator
 from smoacs.request import DesignConfig
 from smoacs.search.api import run_search
-from smoacs.search.gradient.anneal import all_met
 from smoacs.search.gradient.objective import Objective
-from smoacs.targets import Target
+from smoacs.targets import Targets
 from toys import Bowl, random_structures
 
 
@@ -26,34 +26,39 @@ class DoubtfulBowl(Bowl):
 
 
 def evaluate(conservative, text):
-    target = Target.parse(text)
+    targets = Targets.of([text], conservative)
     crystals = Crystals.from_structures(random_structures(3, (2, 3, 4)))
-    with Objective(DoubtfulBowl(), (target,), conservative=conservative) as objective:
-        evaluation = objective(crystals, lambda t, v: t.loss(v))
-    out = DoubtfulBowl()(crystals, None)
-    return target, crystals, evaluation, out
+    predictor = DoubtfulBowl()
+    with Evaluator(predictor, targets.wanted(predictor.properties)) as evaluator:
+        objective = Objective(evaluator, targets)
+        slopes = objective(crystals, lambda t, v: t.loss(v))
+    return objective, crystals, slopes, predictor(crystals, None)
 
 
 def test_loss_and_verdict_take_the_worse_end():
-    target, _, evaluation, out = evaluate(2.0, "toy < 0.6")
+    objective, _, slopes, out = evaluate(2.0, "toy < 0.6")
+    (target,) = objective.targets
     worse = out["toy"] + 2.0 * out["toy.std"]
-    torch.testing.assert_close(evaluation.loss, target.loss(worse))
-    torch.testing.assert_close(evaluation.values["toy"], out["toy"])
-    torch.testing.assert_close(evaluation.margins["toy"], 2.0 * out["toy.std"])
-    assert all_met((target,), evaluation).tolist() == target.met(worse).tolist()
+    torch.testing.assert_close(slopes.loss, target.loss(worse))
+    torch.testing.assert_close(slopes.values["toy"], out["toy"])
+    margins = objective.targets.margins(slopes.values)
+    torch.testing.assert_close(margins["toy"], 2.0 * out["toy.std"])
+    assert objective.met(slopes).tolist() == target.met(worse).tolist()
 
 
 def test_gradient_pulls_on_the_spread_too():
-    _, crystals, evaluation, _ = evaluate(1.0, "toy < -5")
+    _, crystals, slopes, _ = evaluate(1.0, "toy < -5")
     cell = crystals.cell.clone().requires_grad_()
     out = DoubtfulBowl()(crystals.replace(cell=cell), None)
     (expected,) = torch.autograd.grad((out["toy"] + out["toy.std"]).sum(), cell)
-    torch.testing.assert_close(evaluation.cell_grad, expected)
+    torch.testing.assert_close(slopes.cell_grad, expected)
 
 
 def test_nothing_changes_at_zero():
-    _, _, evaluation, _ = evaluate(0.0, "toy < 0.6")
-    assert evaluation.margins == {}
+    objective, _, slopes, out = evaluate(0.0, "toy < 0.6")
+    assert list(slopes.values) == ["toy"]
+    assert objective.targets.margins(out) == {}
+    torch.testing.assert_close(slopes.loss, objective.targets[0].loss(out["toy"]))
 
 
 def test_a_search_is_conservative():

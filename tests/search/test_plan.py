@@ -1,6 +1,6 @@
 """Which search a run takes, and whether its designs are to be at rest."""
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,18 +9,18 @@ from smoacs.errors import InputError
 from smoacs.predictors import CombinedPredictor, ToleranceFactor
 from smoacs.request import DesignConfig
 from smoacs.search import run_search
-from smoacs.search.exhaustive.order import FIRST
 from smoacs.search.plan import (
-    UNFINISHED,
     Cost,
     plan_search,
     rest_by_default,
     with_rest_decided,
 )
-from smoacs.targets import Target
+from smoacs.search.settings import ExhaustiveSettings
+from smoacs.targets import Targets
 from smoacs.templates import build_template
 from toys import Bowl, PairEnergy
 
+SETTINGS = ExhaustiveSettings()
 WITH_ENERGY = CombinedPredictor([PairEnergy(), Bowl(), ToleranceFactor()])
 
 
@@ -70,7 +70,7 @@ def plan(predictor=WITH_ENERGY, **settings):
     wanted = config(elements="K Na Mg Zn F Cl", **settings)
     template = wanted.resolved_template()
     wanted = with_rest_decided(wanted, [template], predictor)
-    return plan_search(wanted, template, wanted.parsed_targets(), predictor)
+    return plan_search(wanted, template, predictor, settings=SETTINGS)
 
 
 def test_without_rest_auto_searches_by_gradients_and_has_nothing_to_say():
@@ -86,11 +86,11 @@ def test_at_rest_the_budget_decides():
     assert not plan(n=2, steps=2, search="gradient").note
 
 
-def unfinished(**settings):
+def unfinished(number=SETTINGS, **settings):
     """A plan on a space of 1,104 perovskites, which take about 3,800 calls."""
     wanted = config(**{"elements": MANY, "at_rest": True, "steps": 100, **settings})
     template = wanted.resolved_template()
-    return plan_search(wanted, template, wanted.parsed_targets(), WITH_ENERGY)
+    return plan_search(wanted, template, WITH_ENERGY, settings=number)
 
 
 MANY = "Li Na K Rb Cs Be Mg Ca Sr Ba Zn Cd Sc Y Al Ga Ti Zr Si Ge V Nb O S F Cl Br I"
@@ -119,16 +119,16 @@ def test_gradients_remain_where_nothing_tells_what_is_promising(settings):
     assert unfinished(**settings).space is None
 
 
-def test_gradients_remain_where_only_a_small_part_would_be_seen(monkeypatch):
-    assert UNFINISHED >= 8
-    monkeypatch.setattr("smoacs.search.plan.UNFINISHED", 1.5)
-    found = unfinished(n=25)
+def test_gradients_remain_where_only_a_small_part_would_be_seen():
+    assert SETTINGS.unfinished >= 8
+    assert unfinished(n=25).space is not None
+    found = unfinished(replace(SETTINGS, unfinished=1), n=25)
     assert found.space is None
     assert found.note.startswith("search by gradients")
 
 
 def test_costs_and_budgets_are_inverse():
-    bounded = Cost.of(build_template("perovskite"), [Target.parse("toy < 1")], WITH_ENERGY)
+    bounded = Cost.of(build_template("perovskite"), Targets.of(["toy < 1"]), WITH_ENERGY, 100)
     for n in (1, 99, 100, 101, 1200, 5000):
         assert bounded.most_within(bounded.calls(n)) == n
         assert bounded.most_within(bounded.calls(n) - 1) == n - 1
@@ -137,16 +137,17 @@ def test_costs_and_budgets_are_inverse():
 
 def test_costs_know_what_is_given_up_and_what_moves():
     perovskite, wurtzite = build_template("perovskite"), build_template("wurtzite")
-    window, extreme, factor = (
-        Target.parse(text) for text in ("toy < 1", "maximize toy", "0.8 <= tolerance_factor <= 1")
-    )
-    with_bounds = Cost.of(perovskite, [window, extreme], WITH_ENERGY)
-    without = Cost.of(perovskite, [extreme, factor], WITH_ENERGY)
-    assert with_bounds.calls(FIRST) == without.calls(FIRST)
+    window, extreme, factor = "toy < 1", "maximize toy", "0.8 <= tolerance_factor <= 1"
+
+    def cost(template, *targets):
+        return Cost.of(template, Targets.of(targets), WITH_ENERGY, SETTINGS.first)
+
+    with_bounds, without = cost(perovskite, window, extreme), cost(perovskite, extreme, factor)
+    assert with_bounds.calls(SETTINGS.first) == without.calls(SETTINGS.first)
     assert with_bounds.bounded
     assert not without.bounded
     assert with_bounds.calls(10_000) < without.calls(10_000)
-    free = Cost.of(wurtzite, [window], WITH_ENERGY)
+    free = cost(wurtzite, window)
     assert free.calls(10_000) > with_bounds.calls(10_000)
 
 
@@ -154,5 +155,10 @@ def test_a_held_length_counts_on_any_axis():
     template = build_template("perovskite")
     bounds = np.array(template.length_bounds)
     bounds[:, 2] = 4.0, 4.1
-    held = dataclasses.replace(template, length_bounds=bounds)
+    held = replace(template, length_bounds=bounds)
     assert not rest_by_default(held, WITH_ENERGY, "default")
+
+
+def test_paper_and_rest_exclude_each_other():
+    with pytest.raises(InputError, match="exclude each other"):
+        DesignConfig(targets=("band_gap > 1",), preset="paper", at_rest=True)

@@ -9,9 +9,9 @@ from smoacs.request import DesignConfig
 from smoacs.runs import run_design
 from smoacs.runs.tables import rank_table
 from smoacs.search import run_search
-from smoacs.targets import Target
+from smoacs.targets import Targets
 from smoacs.targets.front import hypervolume
-from smoacs.targets.scalarisation import Front, draw_weights
+from smoacs.targets.scalarisation import Front, draw_weights, front_of
 from toys import Conflict
 
 TARGETS = ("minimize price", "minimize weight")
@@ -34,15 +34,30 @@ def test_weights_fill_the_simplex():
 def test_every_point_of_a_concave_front_is_the_best_of_some_weights():
     angles = torch.linspace(0, torch.pi / 2, 21)
     costs = torch.stack([angles.sin(), angles.cos()], 1)  # bulges away from the origin
-    targets = [Target.parse(text) for text in TARGETS]
-    front = Front(draw_weights(400, 2, seed=0))
-    front.observe(targets, {"price": costs[:, 0], "weight": costs[:, 1]})
+    front = Front(Targets.of(TARGETS), draw_weights(400, 2, seed=0))
+    front.observe({"price": costs[:, 0], "weight": costs[:, 1]})
     chosen = {
         int(front.loss(costs, torch.full((21,), candidate)).argmin()) for candidate in range(400)
     }
     assert len(chosen) >= 17
     sums = {int((costs * w).sum(1).argmin()) for w in draw_weights(400, 2, seed=0)}
     assert sums == {0, 20}  # what a weighted sum finds: the ends
+
+
+def test_only_targets_in_conflict_have_a_front():
+    cpu = torch.device("cpu")
+    assert front_of(Targets.of(["minimize price", "weight < 1"]), 4, 0, cpu) is None
+    assert front_of(Targets.of(TARGETS), 4, 0, cpu) is not None
+
+
+def test_a_frozen_front_no_longer_learns():
+    front = Front(Targets.of(TARGETS), draw_weights(3, 2, seed=0))
+    front.observe({"price": torch.tensor([0.0, 1.0]), "weight": torch.tensor([0.0, 2.0])})
+    costs, candidates = torch.tensor([[0.5, 0.5]] * 3), torch.arange(3)
+    before = front.loss(costs, candidates)
+    front.freeze()
+    front.observe({"price": torch.tensor([-9.0]), "weight": torch.tensor([9.0])})
+    assert torch.equal(front.loss(costs, candidates), before)
 
 
 def test_candidates_cover_the_front_better_than_with_one_weighting():
@@ -61,7 +76,7 @@ def test_candidates_cover_the_front_better_than_with_one_weighting():
 
 def test_the_front_is_ranked_first():
     table = run_design(config(), predictor=Conflict()).table
-    ranked = rank_table(table, config().parsed_targets())
+    ranked = rank_table(table, config().wanted)
     assert (np.diff(ranked["pareto"]) >= 0).all()
     assert ranked["pareto"].iloc[0] == 0
 

@@ -1,16 +1,21 @@
 """Batches of crystals, their neighbour lists, and crystals as differentiable variables."""
 
-from smoacs.crystals.chunks import ATOMS_AT_ONCE, chunk_systems
+from smoacs.crystals.candidates import Candidates, Snapshot
+from smoacs.crystals.chunks import chunk_systems
 from smoacs.crystals.crystals import Crystals
+from smoacs.crystals.lattice import cell_from_parameters
 from smoacs.crystals.neighbors import NeighborList, neighbor_list
-from smoacs.crystals.soft import DesignSpace, SoftCrystals, cell_from_parameters
+from smoacs.crystals.space import DesignSpace
+from smoacs.crystals.symmetry import Invariants, Symmetriser
 
 __all__ = [
-    "ATOMS_AT_ONCE",
+    "Candidates",
     "Crystals",
     "DesignSpace",
+    "Invariants",
     "NeighborList",
-    "SoftCrystals",
+    "Snapshot",
+    "Symmetriser",
     "cell_from_parameters",
     "chunk_systems",
     "neighbor_list",

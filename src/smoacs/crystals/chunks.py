@@ -3,9 +3,6 @@
 import torch
 from torch import Tensor
 
-ATOMS_AT_ONCE = 2000
-"""Without gradients, crystals are evaluated in chunks of about so many atoms: it bounds memory."""
-
 
 def chunk_systems(counts: Tensor, atoms_per_chunk: int) -> list[Tensor]:
     """Split B crystals with `counts` atoms [B] into runs of about `atoms_per_chunk` atoms.

@@ -73,6 +73,23 @@ class Crystals:
         finite: Tensor = self.cell.isfinite().all(2).all(1) & (broken == 0)
         return finite
 
+    @property
+    def floats(self) -> list[Tensor]:
+        """What properties may be differentiated by: species, coordinates, cell, radii if any."""
+        found = [self.species_probs, self.frac_coords, self.cell]
+        return found if self.ionic_radii is None else [*found, self.ionic_radii]
+
+    def detached(self) -> "Crystals":
+        """The same memory outside of any graph."""
+        return Crystals(
+            species_probs=self.species_probs.detach(),
+            frac_coords=self.frac_coords.detach(),
+            cell=self.cell.detach(),
+            system_idx=self.system_idx,
+            ionic_radii=None if self.ionic_radii is None else self.ionic_radii.detach(),
+            site_roles=self.site_roles,
+        )
+
     def replace(self, **changes: Tensor | None) -> "Crystals":
         """A copy with the named fields changed."""
         values: dict[str, Any] = changes

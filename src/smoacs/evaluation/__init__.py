@@ -1,4 +1,4 @@
-"""Predictors asked about many crystals: values, slopes of the energy, and who computes them."""
+"""Predictors asked about many crystals: values, slopes, and who computes them."""
 
 from smoacs.evaluation.derivatives import (
     GPA,
@@ -6,31 +6,32 @@ from smoacs.evaluation.derivatives import (
     MAX_PRESSURE,
     NEGLIGIBLE_FORCE,
     energy_gradients,
-    evaluate_residuals,
     force_sizes,
     is_at_rest,
     residuals,
 )
 from smoacs.evaluation.evaluator import (
+    ChemistrySlopes,
+    EnergySlopes,
     Evaluator,
-    Observer,
+    Loss,
+    LossSlopes,
     Prediction,
-    Slopes,
-    held_sites,
-    without_held,
 )
 from smoacs.evaluation.threads import Workers, atoms_per_chunk, cores, single_thread
-from smoacs.evaluation.values import evaluate
+from smoacs.evaluation.values import evaluate, evaluate_residuals
 
 __all__ = [
     "GPA",
     "MAX_FORCE",
     "MAX_PRESSURE",
     "NEGLIGIBLE_FORCE",
+    "ChemistrySlopes",
+    "EnergySlopes",
     "Evaluator",
-    "Observer",
+    "Loss",
+    "LossSlopes",
     "Prediction",
-    "Slopes",
     "Workers",
     "atoms_per_chunk",
     "cores",
@@ -38,9 +39,7 @@ __all__ = [
     "evaluate",
     "evaluate_residuals",
     "force_sizes",
-    "held_sites",
     "is_at_rest",
     "residuals",
     "single_thread",
-    "without_held",
 ]

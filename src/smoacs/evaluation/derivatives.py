@@ -3,9 +3,7 @@
 import torch
 from torch import Tensor
 
-from smoacs.crystals import ATOMS_AT_ONCE, Crystals, chunk_systems, neighbor_list
-from smoacs.evaluation.threads import single_thread
-from smoacs.predictors import ENERGY, Predictor
+from smoacs.crystals import Crystals
 
 GPA = 160.21766208
 """One eV/Å³ in GPa (CODATA 2022)."""
@@ -71,25 +69,3 @@ def force_sizes(frac_grad: Tensor, crystals: Crystals) -> Tensor:
     inverse = torch.linalg.inv(crystals.cell.detach())[crystals.system_idx]
     sizes: Tensor = torch.einsum("nij,nj->ni", inverse, frac_grad).norm(dim=1)
     return sizes
-
-
-@single_thread()
-def evaluate_residuals(
-    predictor: Predictor, crystals: Crystals, held: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Pressure (GPa) and largest force (eV/Å) of each crystal, each [B].
-
-    Args:
-        predictor: One that gives the formation energy.
-        crystals: Real crystals.
-        held: Atoms that must not move, [N], whose forces are not counted; None if all may.
-    """
-    parts = []
-    for systems in chunk_systems(crystals.counts, ATOMS_AT_ONCE):
-        part = crystals.select(systems)
-        part.frac_coords.requires_grad_()
-        part.cell.requires_grad_()
-        energy = predictor(part, neighbor_list(part, predictor.cutoff))[ENERGY]
-        own = None if held is None else held[torch.isin(crystals.system_idx, systems)]
-        parts.append(residuals(*energy_gradients(energy, part), part, own))
-    return torch.cat([p for p, _ in parts]), torch.cat([f for _, f in parts])

@@ -69,10 +69,12 @@ class Workers:
     pay off.
     """
 
-    def __init__(self) -> None:
-        """Take all cores that the process may use."""
+    def __init__(self, threads: int | None = None) -> None:
+        """Take so many threads; as many as cores that the process may use if None."""
         hold_freed_memory()
-        self._pool = ThreadPoolExecutor(cores(), initializer=torch.set_num_threads, initargs=(1,))
+        self._pool = ThreadPoolExecutor(
+            threads or cores(), initializer=torch.set_num_threads, initargs=(1,)
+        )
 
     def __enter__(self: _Workers) -> _Workers:  # noqa: PYI019 - beartype does not know Self here
         """Keep torch to one thread per worker."""

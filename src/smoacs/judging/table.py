@@ -29,7 +29,7 @@ from smoacs.judging.rules import RuleCheck
 from smoacs.judging.space_groups import space_group
 from smoacs.predictors import ENERGY, Predictor
 from smoacs.results import LATTICE
-from smoacs.targets import Target, check_spreads, on_worse_side
+from smoacs.targets import Target, Targets
 from smoacs.targets.front import front_ranks
 from smoacs.templates import Template
 
@@ -90,14 +90,14 @@ def judge(  # noqa: PLR0913  (a part of the question each)
             one without a formation energy, or `conservative` of one without a spread, or
             that is no number of at least 0.
     """
-    _check_properties(targets, predictor, conservative)
+    wanted = Targets.of(targets, conservative)
+    _check_properties(wanted, predictor)
     if must_rest and ENERGY not in predictor.properties:
         raise InputError(f"rest needs a predictor of {ENERGY}; this one has none")
     judged = _Judge(
-        targets=targets,
+        targets=wanted,
         predictor=predictor,
         must_rest=must_rest,
-        conservative=conservative,
         table_of_states=table_of_states,
         charges_as_stated=charges_as_stated,
     )
@@ -112,10 +112,9 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     tables, domains = zip(*parts, strict=True)
     table: pd.DataFrame = pd.concat(tables, ignore_index=True)
     table["unique"] = first_successes(table)
-    extremes = [target for target in targets if target.direction]
-    if len(extremes) > 1:
+    if len(wanted.extremes) > 1:
         values = {name: table[name].to_numpy(copy=True) for name in predictor.properties}
-        table["pareto"] = _fronts(extremes, values, table["success"].to_numpy(), conservative)
+        table["pareto"] = _fronts(wanted, values, table["success"].to_numpy())
     table = table.assign(**pd.concat(domains, ignore_index=True))
     if known_formulas is not None:
         table["novel"] = np.array([not known_formulas(f) for f in table["formula"]], dtype=bool)
@@ -126,10 +125,9 @@ def judge(  # noqa: PLR0913  (a part of the question each)
 class _Judge:
     """What crystals are held against, one by one; see `judge`."""
 
-    targets: Sequence[Target]
+    targets: Targets
     predictor: Predictor
     must_rest: bool
-    conservative: float
     table_of_states: OxidationTable | None
     charges_as_stated: bool
 
@@ -157,10 +155,7 @@ class _Judge:
         broken, held = _ruled(cells, rules, matches, solid)
         usable = usable_structures(cells, self.predictor, solid)
         values = evaluate_structures(cells, self.predictor, matches=matches, usable=usable)
-        verdicts = {
-            f"{name}_met": met
-            for name, met in _met(self.targets, values, self.conservative).items()
-        }
+        verdicts = {f"{name}_met": met for name, met in _met(self.targets, values).items()}
         verdicts["neutral"] = np.array(
             [
                 is_neutral(s, self.table_of_states, as_stated=self.charges_as_stated)
@@ -264,17 +259,14 @@ def first_successes(table: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def _fronts(
-    extremes: Sequence[Target],
+    targets: Targets,
     values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]],
     success: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    conservative: float,
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Rank of each success, 0 for those that no other dominates; -1 for what failed."""
     tensors = {name: torch.as_tensor(array) for name, array in values.items()}
-    losses = [
-        on_worse_side(target, tensors, conservative).loss(tensors[target.property])
-        for target in extremes
-    ]
+    extremes = Targets(targets.extremes, targets.conservative)
+    losses = extremes.losses(tensors, lambda target, values: target.loss(values))
     costs = torch.stack(losses, dim=1).numpy()
     ranks = np.full(len(success), -1, dtype=np.int64)
     ranks[success] = front_ranks(costs[success])
@@ -289,33 +281,29 @@ def _domain_columns(
     return {} if domain is None else {"in_domain": domain[0], "domain_warning": domain[1]}
 
 
-def _check_properties(targets: Sequence[Target], predictor: Predictor, conservative: float) -> None:
+def _check_properties(targets: Targets, predictor: Predictor) -> None:
     for target in targets:
         if target.property not in predictor.properties:
             raise InputError(
                 f'target "{target}": the predictor has no property {target.property!r}; '
                 f"it has {', '.join(predictor.properties)}"
             )
-    if not 0 <= conservative < math.inf:
+    if not 0 <= targets.conservative < math.inf:
         raise InputError(
-            f"conservative = {conservative:g} is not right: it must be a number of at least 0 "
-            "(standard deviations)"
+            f"conservative = {targets.conservative:g} is not right: it must be a number of at "
+            "least 0 (standard deviations)"
         )
-    if conservative:
-        check_spreads(targets, predictor.properties)
+    targets.check(predictor.properties)
 
 
 def _met(
-    targets: Sequence[Target],
-    values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]],
-    conservative: float,
+    targets: Targets, values: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]
 ) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """For each property with a target, which structures meet all targets on it."""
     tensors = {name: torch.as_tensor(array) for name, array in values.items()}
     met: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
-    for target in targets:
-        wanted = on_worse_side(target, tensors, conservative)
-        verdict = wanted.met(tensors[target.property]).numpy()
+    for target in targets.cautious(tensors):
+        verdict = target.met(tensors[target.property]).numpy()
         met[target.property] = verdict & met.get(target.property, True)
     return met
 

@@ -153,7 +153,7 @@ def first_weights(config: DesignConfig) -> str:
         InputError: They are none that can be trained, or know no band gap, or no target is one
             that a calculated gap can confirm.
     """
-    if not confirmable(config.parsed_targets()):
+    if not confirmable(config.wanted):
         raise InputError(
             "learning compares calculated band gaps with a target: add one such as "
             f"'{GAP} = 2.5 ± 0.2' or '{GAP} > 3'"

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smoacs.chemistry import ELEMENTS, N_ELEMENTS, is_unbalanced
-from smoacs.crystals import ATOMS_AT_ONCE, Crystals, NeighborList, chunk_systems, neighbor_list
+from smoacs.crystals import Crystals, NeighborList, chunk_systems, neighbor_list
 from smoacs.predictors.descriptors import Density
 
 QUANTILE = 0.002
 """Share of the training crystals that may lie beyond each end of a range."""
+
+ATOMS_AT_ONCE = 2000
+"""Crystals are compared in chunks of about so many atoms, which bounds memory."""
 
 RARE = 20
 """Elements in fewer training crystals than this are hardly known."""

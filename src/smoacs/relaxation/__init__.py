@@ -1,33 +1,39 @@
 """Relaxation of many crystals at once, elements fixed, on any potential."""
 
-from smoacs.relaxation.held import Held
-from smoacs.relaxation.optimiser import (
+from smoacs.relaxation.fire import (
     FMAX,
     MAX_STEPS,
     Potential,
-    Relaxation,
+    RelaxedCrystals,
     Response,
     relax,
 )
-from smoacs.relaxation.structures import (
-    PredictorPotential,
-    Relaxed,
-    relax_structures,
-    relaxation_problem,
-)
-from smoacs.relaxation.symmetry import SymmetricPotential
+from smoacs.relaxation.geometry_guard import GeometryGuard, to_structures
+from smoacs.relaxation.held import Held
+from smoacs.relaxation.lattice import SecantLattice
+from smoacs.relaxation.quasi_newton import Ends, Observer, QuasiNewton, relax_candidates
+from smoacs.relaxation.radii import change_elements, radius_length, start_at_radii
+from smoacs.relaxation.structures import Relaxed, relax_structures, relaxation_problem
 
 __all__ = [
     "FMAX",
     "MAX_STEPS",
+    "Ends",
+    "GeometryGuard",
     "Held",
+    "Observer",
     "Potential",
-    "PredictorPotential",
-    "Relaxation",
+    "QuasiNewton",
     "Relaxed",
+    "RelaxedCrystals",
     "Response",
-    "SymmetricPotential",
+    "SecantLattice",
+    "change_elements",
+    "radius_length",
     "relax",
+    "relax_candidates",
     "relax_structures",
     "relaxation_problem",
+    "start_at_radii",
+    "to_structures",
 ]

@@ -13,7 +13,7 @@ from pymatgen.core import Lattice, Species, Structure
 from torch import Tensor
 
 from smoacs.chemistry import ELEMENTS
-from smoacs.crystals import Crystals, SoftCrystals, neighbor_list
+from smoacs.crystals import Candidates, Crystals, Invariants, Symmetriser, neighbor_list
 from smoacs.templates import (
     GeometryRules,
     Template,
@@ -54,29 +54,26 @@ class GeometryGuard:
         """Guard of a design; None if its geometry is free."""
         return None if rules == GeometryRules() else GeometryGuard(template, rules)
 
-    def distinguish(self, soft: SoftCrystals, combination: Tensor, elements: Tensor) -> Tensor:
-        """Elements, [N], with as few changes as keep every candidate's space group.
+    def distinguish(self, candidates: Candidates) -> None:
+        """Change as few elements as keep the space group of every real candidate.
 
-        Args:
-            soft: The candidates; their scores say which change costs least.
-            combination: Of each candidate, [B].
-            elements: Of each site, [N].
+        Their scores say which change costs least.
         """
         if self._symmetry is None:
-            return elements
-        n = soft.space.n_systems
-        rows = elements.view(n, -1).cpu().numpy().copy()
-        wrong = [b for b in range(n) if self._symmetry.is_raised(rows[b])]
+            return
+        rows = candidates.rows.cpu().numpy().copy()
+        wrong = [b for b in range(len(rows)) if self._symmetry.is_raised(rows[b])]
         if not wrong:
-            return elements
-        allowed = soft.allowed_under(combination).view(n, rows.shape[1], -1).cpu().numpy()
-        scores = soft.element_scores.detach().view(n, rows.shape[1], -1).cpu().numpy()
+            return
+        allowed = candidates.allowed().view(*rows.shape, -1).cpu().numpy()
+        scores = candidates.element_scores.detach().view(*rows.shape, -1).cpu().numpy()
         for b in wrong:
             changed = self._one_change(rows[b], allowed[b], scores[b])
             if changed is None:
                 changed = distinct_choice(allowed[b], self._symmetry)
             rows[b] = rows[b] if changed is None else changed
-        return torch.as_tensor(rows, device=elements.device).flatten()
+        everyone = torch.arange(len(rows), device=candidates.elements.device)
+        candidates.decorate(everyone, torch.as_tensor(rows, device=everyone.device))
 
     def _one_change(
         self, elements: NDArray[np.int64], allowed: NDArray[np.bool_], scores: NDArray[np.float32]
@@ -106,18 +103,16 @@ class GeometryGuard:
         """
         return self._room(crystals, combination) >= 1
 
-    def make_room(self, soft: SoftCrystals, combination: Tensor, elements: Tensor) -> None:
-        """Widen the cells, in place, until the atoms fit or bounds forbid it."""
+    def make_room(self, candidates: Candidates) -> None:
+        """Widen the cells of real candidates until the atoms fit or bounds forbid it."""
         if self._share is None:
             return
         for _ in range(WIDENINGS):
-            room = self._room(soft.hard_crystals(combination, elements), combination)
+            room = self._room(candidates.hard().detached(), candidates.combination)
             if (room >= 1).all():
                 return
-            with torch.no_grad():
-                factor = torch.where(room < 1, ROOM / room, 1.0)
-                soft.lengths.mul_(factor.to(soft.lengths)[:, None])
-            soft.project()
+            factor = torch.where(room < 1, ROOM / room, 1.0).to(candidates.lengths)
+            candidates.place(candidates.lengths.detach() * factor[:, None])
 
     def _room(self, crystals: Crystals, combination: Tensor) -> Tensor:
         """Shortest distance over what is asked for, [B]; infinite beyond the cutoff."""
@@ -135,79 +130,62 @@ class GeometryGuard:
             share = (distance / asked).to(room)
             return room.scatter_reduce(0, crystals.system_idx[i], share, "amin")
 
-    def repair(self, soft: SoftCrystals, combination: Tensor, elements: Tensor) -> None:
-        """Bring the candidates' geometry within the rules, in place, with small changes."""
-        soft.project()
-        self.make_room(soft, combination, elements)
+    def repair(self, candidates: Candidates) -> None:
+        """Bring the geometry of real candidates within the rules, with small changes."""
+        candidates.project()
+        self.make_room(candidates)
         for share in RETREATS:
-            wrong = ~self._sound(soft, combination, elements)
+            wrong = ~self._sound(candidates)
             if not wrong.any():
                 return
-            self._retreat(soft, wrong, share)
-            self.make_room(soft, combination, elements)
-        tight = ~self.fits(soft.hard_crystals(combination, elements), combination)
-        if tight.any():
-            widest = np.linalg.norm(roomiest_lattice(self.template), axis=1)
-            with torch.no_grad():
-                soft.lengths[tight] = torch.as_tensor(widest / soft.length_unit).to(soft.lengths)
-            soft.project()
+            _retreat(candidates, torch.nonzero(wrong).flatten(), share)
+            self.make_room(candidates)
+        fits = self.fits(candidates.hard().detached(), candidates.combination)
+        tight = torch.nonzero(~fits).flatten()
+        if len(tight):
+            widest = torch.as_tensor(np.linalg.norm(roomiest_lattice(self.template), axis=1))
+            candidates.place(widest.expand(len(tight), 3), systems=tight)
 
-    def _retreat(self, soft: SoftCrystals, systems: Tensor, share: float) -> None:
-        """Leave some candidates ([B] bool) a share of their way from the template, in place."""
-        space = soft.space
-        with torch.no_grad():
-            sites = systems[space.system_idx]
-            soft.displacements[sites] *= share
-            low, high = space.angle_bounds.unbind(1)
-            own = torch.where(high > low, (space.angles - low) / (high - low), 0.0)
-            scale = (soft.lengths * soft.length_unit / space.lengths).mean(1, keepdim=True)
-            lengths = scale * space.lengths / soft.length_unit
-            for tensor, start in ((soft.lengths, lengths), (soft.angles, own)):
-                way = start + share * (tensor - start)
-                tensor.copy_(torch.where(systems[:, None], way, tensor))
-        soft.project()
-
-    def _sound(self, soft: SoftCrystals, combination: Tensor, elements: Tensor) -> Tensor:
+    def _sound(self, candidates: Candidates) -> Tensor:
         """Whether each candidate has room and its template's space group, [B]."""
-        sound = self.fits(soft.hard_crystals(combination, elements), combination)
+        sound = self.fits(candidates.hard().detached(), candidates.combination)
         if self._symmetry is None:
             return sound
-        rows = elements.view(len(sound), -1).cpu().numpy()
-        for b, (lattice, coords) in enumerate(self._exact_geometry(soft)):
+        rows = candidates.rows.cpu().numpy()
+        for b, (lattice, coords) in enumerate(self._exact_geometry(candidates)):
             found = space_group_data(lattice.matrix, coords, rows[b])
             sound[b] &= found is not None and found.number == self._symmetry.number
         return sound
 
-    def structures(
-        self, soft: SoftCrystals, combination: Tensor, elements: Tensor
-    ) -> list[Structure]:
+    def structures(self, candidates: Candidates) -> list[Structure]:
         """Real crystals that keep bounds and symmetry in double precision."""
-        self.repair(soft, combination, elements)
-        rows = elements.view(soft.space.n_systems, -1).cpu().tolist()
+        self.repair(candidates)
         return [
             Structure(lattice, [ELEMENTS[e] for e in row], coords)
-            for row, (lattice, coords) in zip(rows, self._exact_geometry(soft), strict=True)
+            for row, (lattice, coords) in zip(
+                candidates.rows.cpu().tolist(), self._exact_geometry(candidates), strict=True
+            )
         ]
 
-    def _exact_geometry(self, soft: SoftCrystals) -> list[tuple[Lattice, NDArray[np.float64]]]:
+    def _exact_geometry(self, candidates: Candidates) -> list[tuple[Lattice, NDArray[np.float64]]]:
         """Lattice and fractional coordinates of each candidate, free of single-precision errors."""
-        template = self.template
-        lengths, angles = (p.detach().double().cpu() for p in soft.cell_parameters())
-        moved = soft.displacements.detach().double().cpu()
-        symmetry = soft.space.symmetry
-        n = len(lengths)
-        if symmetry is not None:
-            own = (torch.tensor(template.lengths), torch.tensor(template.angles))
-            bounds = (torch.tensor(template.length_bounds), torch.tensor(template.angle_bounds))
-            symmetry = symmetry.cpu()
+        template, n = self.template, len(candidates)
+        lengths = candidates.lengths.detach().double().cpu()
+        angles = candidates.angles.detach().double().cpu()
+        moved = candidates.displacements.detach().double().cpu()
+        keeps = Invariants.of_template(template.symmetry)
+        if keeps is not None:
+            symmetry = Symmetriser([keeps] * n, torch.full((n,), template.n_sites))
+            own = [torch.tensor(x).expand(n, 3) for x in (template.lengths, template.angles)]
+            bounds = [
+                torch.tensor(x).expand(n, 2, 3)
+                for x in (template.length_bounds, template.angle_bounds)
+            ]
             lengths, angles = symmetry.cells(
-                (lengths, angles),
-                (own[0].expand(n, 3), own[1].expand(n, 3)),
-                bounds[0].expand(n, 2, 3),
-                bounds[1].expand(n, 2, 3),
+                (lengths, angles), (own[0], own[1]), (bounds[0], bounds[1])
             )
             box = torch.tensor(template.coord_box).repeat(n, 1)
-            moved = symmetry.invariant_displacements(moved, box)
+            moved = symmetry.shrunk(symmetry.displacements(moved), box)
         lengths_in = np.clip(lengths.numpy(), *template.length_bounds)
         angles_in = np.clip(angles.numpy(), *template.angle_bounds)
         displacement = moved.view(n, -1, 3).numpy()
@@ -220,21 +198,29 @@ class GeometryGuard:
         ]
 
 
+def _retreat(candidates: Candidates, systems: Tensor, share: float) -> None:
+    """Leave some candidates ([b] indices) a share of their way from the template."""
+    space = candidates.space
+    own = space.lengths[systems]
+    lengths = candidates.lengths.detach()[systems]
+    angles = candidates.angles.detach()[systems]
+    shifts = candidates.displacements.detach().view(len(candidates), -1, 3)[systems]
+    start = (lengths / own).mean(1, keepdim=True) * own
+    candidates.place(
+        start + share * (lengths - start),
+        space.angles[systems] + share * (angles - space.angles[systems]),
+        share * shifts,
+        systems,
+    )
+
+
 def to_structures(
-    soft: SoftCrystals,
-    template: Template,
-    combination: Tensor,
-    elements: Tensor,
-    *,
-    guard: GeometryGuard | None = None,
+    candidates: Candidates, template: Template, guard: GeometryGuard | None = None
 ) -> list[Structure]:
-    """Convert to pymatgen structures with oxidation states; coordinates are not wrapped."""
-    if guard is None:
-        plain = soft.hard_crystals(combination, elements).to_structures()
-    else:
-        plain = guard.structures(soft, combination, elements)
+    """Real candidates as pymatgen structures with oxidation states; coordinates are not wrapped."""
+    plain = candidates.hard().to_structures() if guard is None else guard.structures(candidates)
     structures = []
-    for structure, k in zip(plain, combination.tolist(), strict=True):
+    for structure, k in zip(plain, candidates.combination.tolist(), strict=True):
         charges = template.combinations[k]
         species = [
             Species(site.specie.symbol, int(charge))

@@ -61,7 +61,9 @@ def held_directions(structure: Structure) -> NDArray[np.bool_]:
     return ~np.array(free, dtype=bool).reshape(-1, 3)
 
 
-def flags_of(structure: Structure) -> dict[str, Sequence[Sequence[bool] | None]] | None:
+def flags_of(
+    structure: Structure,
+) -> dict[str, Sequence[Sequence[bool] | NDArray[np.bool_] | None]] | None:
     """Site properties that keep what a structure says of its atoms; None if it says nothing."""
     flags = structure.site_properties.get(SELECTIVE_DYNAMICS)
     return None if flags is None else {SELECTIVE_DYNAMICS: flags}

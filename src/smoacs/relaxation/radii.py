@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from smoacs.crystals import Crystals, SoftCrystals
+from smoacs.crystals import Candidates, Crystals
 from smoacs.predictors.descriptors import mean_radii
 
 
@@ -19,19 +19,30 @@ def radius_length(crystals: Crystals) -> Tensor | None:
     return 0.5 * (2 * (b + x) + 2**0.5 * (a + x))
 
 
-def start_at_radii(soft: SoftCrystals, temperature: float, repeat: int) -> None:
-    """Set all lengths to what the ions' expected radii ask for, in place."""
+def start_at_radii(candidates: Candidates, crystals: Crystals, repeat: int) -> None:
+    """Set all lengths to what the ions' radii ask for, where they are known.
+
+    Args:
+        candidates: Those to change.
+        crystals: Theirs, soft or real.
+        repeat: Unit cells along each edge.
+    """
     with torch.no_grad():
-        length = radius_length(soft.crystals(temperature))
+        length = radius_length(crystals)
         if length is not None:
-            soft.lengths.copy_((repeat * length / soft.length_unit)[:, None].expand(-1, 3))
+            candidates.place((repeat * length)[:, None].expand(-1, 3))
 
 
-def scale_to_radii(soft: SoftCrystals, combination: Tensor, before: Tensor, after: Tensor) -> None:
-    """Scale lengths by what a change of elements ([N] to [N]) does to the ions' sizes, in place."""
-    with torch.no_grad():
-        old = radius_length(soft.hard_crystals(combination, before))
-        new = radius_length(soft.hard_crystals(combination, after))
-        if old is not None and new is not None:
-            soft.lengths.mul_((new / old)[:, None])
-            soft.project()
+def change_elements(candidates: Candidates, systems: Tensor, elements: Tensor) -> None:
+    """Put other elements on the sites of real candidates, whose lengths scale with the ions' sizes.
+
+    Args:
+        candidates: Those to change.
+        systems: Which of them, [b] indices.
+        elements: On their sites, [b, n].
+    """
+    old = radius_length(candidates.hard().detached())
+    candidates.decorate(systems, elements)
+    new = radius_length(candidates.hard().detached())
+    if old is not None and new is not None:
+        candidates.place(candidates.lengths.detach() * (new / old)[:, None])

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from pymatgen.core import Lattice, Structure
-from torch import Tensor
 
-from smoacs.crystals import Crystals, chunk_systems, neighbor_list
+from smoacs.crystals import Crystals, Invariants, Symmetriser
 from smoacs.errors import InputError, short
-from smoacs.evaluation import energy_gradients
-from smoacs.evaluation.threads import Workers, atoms_per_chunk
-from smoacs.predictors import ENERGY, Predictor, for_properties, load_predictor
-from smoacs.relaxation.held import flags_of, held_of
-from smoacs.relaxation.optimiser import FMAX, MAX_STEPS, Response, relax
-from smoacs.relaxation.symmetry import SymmetricPotential
+from smoacs.evaluation import Evaluator
+from smoacs.predictors import ENERGY, Predictor, load_predictor
+from smoacs.relaxation.fire import FMAX, MAX_STEPS, Response, relax
+from smoacs.relaxation.held import flags_of, held_directions, held_of
+from smoacs.templates import operations_of, space_group_data
 
 CLOSEST = 0.1
 """Å. Atoms closer than this have no direction to leave each other in."""
@@ -49,40 +47,18 @@ class Relaxed:
     converged: bool
 
 
-class PredictorPotential(Workers):
-    """Energy, forces and stress of a predictor's formation energy; a context manager."""
+class EnergyPotential:
+    """Energy, forces and stress of a predictor's formation energy."""
 
-    def __init__(self, predictor: Predictor) -> None:
-        """Take a predictor.
-
-        Raises:
-            InputError: If it does not give the formation energy.
-        """
-        if ENERGY not in predictor.properties:
-            raise InputError(f"relaxation needs a predictor of {ENERGY}; this one has none")
-        self.predictor = for_properties(predictor, {ENERGY})
-        super().__init__()
+    def __init__(self, evaluator: Evaluator) -> None:
+        """Take an evaluator of the formation energy."""
+        self._evaluator = evaluator
 
     def __call__(self, crystals: Crystals) -> Response:
         """Evaluate a batch."""
-        chunks = chunk_systems(crystals.counts, atoms_per_chunk(crystals.counts))
-        parts = self.map(lambda systems: self._part(crystals, systems), chunks)
-        return Response(
-            torch.cat([p.energy for p in parts]),
-            torch.cat([p.forces for p in parts]),
-            torch.cat([p.stress for p in parts]),
-        )
-
-    def _part(self, crystals: Crystals, systems: Tensor) -> Response:
-        part = crystals.select(systems)
-        part.frac_coords.requires_grad_()
-        part.cell.requires_grad_()
-        neighbors = neighbor_list(part, self.predictor.cutoff)
-        energy = self.predictor(part, neighbors)[ENERGY].to(part.cell)
-        frac_grad, cell_grad = energy_gradients(energy, part)
-        bare = part.replace(frac_coords=part.frac_coords.detach(), cell=part.cell.detach())
-        total = energy.detach() * part.counts
-        return Response.from_gradients(total, frac_grad, cell_grad, bare)
+        found = self._evaluator.energy_slopes(crystals)
+        total = found.values[ENERGY].to(crystals.cell) * crystals.counts
+        return Response.from_gradients(total, found.frac_grad, found.cell_grad, crystals)
 
 
 def relax_structures(  # noqa: PLR0913  (a setting each)
@@ -124,25 +100,22 @@ def relax_structures(  # noqa: PLR0913  (a setting each)
             f"({short(str(max_steps))}) from 0 to {MOST_STEPS}"
         )
     predictor = load_predictor() if predictor is None else predictor
-    with PredictorPotential(predictor) as potential:
-        _check(structures, predictor)
-        crystals = Crystals.from_structures(structures)
-        held = held_of(structures, fix_cell=fix_cell, fix_atoms=fix_atoms)
+    if ENERGY not in predictor.properties:
+        raise InputError(f"relaxation needs a predictor of {ENERGY}; this one has none")
+    _check(structures, predictor)
+    crystals = Crystals.from_structures(structures)
+    with Evaluator(predictor, (ENERGY,)) as evaluator:
+        potential = EnergyPotential(evaluator)
         before = potential(crystals).energy
-        if keep_symmetry:
-            symmetric = SymmetricPotential(potential, structures)
-            outcome = relax(
-                symmetric.marked(crystals),
-                symmetric,
-                fmax=fmax,
-                max_steps=max_steps,
-                held=held,
-                progress=progress,
-            )
-        else:
-            outcome = relax(
-                crystals, potential, fmax=fmax, max_steps=max_steps, held=held, progress=progress
-            )
+        outcome = relax(
+            crystals,
+            potential,
+            symmetry=symmetry_of(structures) if keep_symmetry else None,
+            fmax=fmax,
+            max_steps=max_steps,
+            held=held_of(structures, fix_cell=fix_cell, fix_atoms=fix_atoms),
+            progress=progress,
+        )
     ends = torch.cumsum(crystals.counts, 0).tolist()
     relaxed = []
     for b, (structure, end) in enumerate(zip(structures, ends, strict=True)):
@@ -163,6 +136,22 @@ def relax_structures(  # noqa: PLR0913  (a setting each)
             )
         )
     return relaxed
+
+
+def symmetry_of(structures: Sequence[Structure]) -> Symmetriser:
+    """What the space groups of structures leave free, each found by spglib at 0.01 Å.
+
+    Atoms of one element that are held in different ways are different ones.
+    """
+    keeps: list[Invariants | None] = []
+    for structure in structures:
+        numbers = np.array([site.specie.Z for site in structure])
+        numbers = numbers + 1000 * (held_directions(structure) @ np.array([1, 2, 4]))
+        matrix, coords = structure.lattice.matrix, structure.frac_coords
+        found = space_group_data(matrix, coords, numbers)
+        operations = operations_of(found, matrix, coords)
+        keeps.append(None if len(operations) == 1 else Invariants.of(operations))
+    return Symmetriser(keeps, torch.tensor([len(structure) for structure in structures]))
 
 
 def relaxation_problem(structure: Structure, predictor: Predictor) -> str | None:

@@ -14,6 +14,7 @@ import tomli_w
 import torch
 from pydantic import (
     Field,
+    InstanceOf,
     ValidationError,
     ValidationInfo,
     field_serializer,
@@ -30,7 +31,7 @@ from smoacs.request.feasible import narrowed, still_possible
 from smoacs.request.geometry_rules import displacements, lattice_ranges
 from smoacs.request.parsing import element_list, read_toml, sentence
 from smoacs.request.site_rules import as_table, site_rules
-from smoacs.targets import Target, check_together
+from smoacs.targets import Target, Targets, check_together
 from smoacs.templates import (
     GeometryRules,
     SeedTemplates,
@@ -72,7 +73,7 @@ class DesignConfig(ChemicalSettings):
         strict=True,
         description="a whole number from 1 to 20 (n for n×n×n)",
     )
-    targets: tuple[str, ...] = Field(
+    targets: tuple[InstanceOf[Target], ...] = Field(
         min_length=1,
         description="a list of at least one target, such as 'band_gap = 2.5 ± 0.2', "
         "'formation_energy < -0.5' or 'maximize critical_temperature'",
@@ -201,11 +202,28 @@ class DesignConfig(ChemicalSettings):
                 text = sentence(error.errors(), fields, _NAME_THEMSELVES)
                 raise InputError(text) from None
 
-    @field_validator("targets")
+    @model_validator(mode="before")
     @classmethod
-    def _targets_parse(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        check_together([Target.parse(text) for text in value])
-        return value
+    def _functions_named(cls, settings: object) -> object:
+        """Functions come with their targets; a file can only say their names."""
+        if not isinstance(settings, dict) or not isinstance(settings.get("targets"), (list, tuple)):
+            return settings
+        found = [t for t in settings["targets"] if isinstance(t, Target) and t.function]
+        names = tuple(dict.fromkeys(target.property for target in found))
+        return {**settings, "functions": names} if names else settings
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _targets_read(cls, value: object) -> object:
+        if not isinstance(value, (list, tuple)) or not value:
+            return value
+        targets = tuple(Target.parse(item) if isinstance(item, str) else item for item in value)
+        check_together([target for target in targets if isinstance(target, Target)])
+        return targets
+
+    @field_serializer("targets")
+    def _targets_written(self, value: tuple[Target, ...]) -> tuple[str, ...]:
+        return tuple(target.text or str(target) for target in value)
 
     @field_validator("elements", "forbidden", mode="before")
     @classmethod
@@ -272,7 +290,7 @@ class DesignConfig(ChemicalSettings):
 
     @model_validator(mode="after")
     def _front_has_two_ends(self) -> Self:
-        extremes = sum(1 for target in self.parsed_targets() if target.direction)
+        extremes = len(self.wanted.extremes)
         if self.pareto and extremes < 2:  # noqa: PLR2004 - a conflict takes two
             raise InputError(
                 f"pareto = true needs at least two targets to maximize or minimize, not {extremes}"
@@ -325,9 +343,10 @@ class DesignConfig(ChemicalSettings):
                 settings[key] = str(Path(value).resolve())
         return tomli_w.dumps(settings, multiline_strings=False)
 
-    def parsed_targets(self) -> tuple[Target, ...]:
-        """Return the targets as objects, in the order given."""
-        return tuple(Target.parse(text) for text in self.targets)
+    @property
+    def wanted(self) -> Targets:
+        """The targets together, cautious if asked to be."""
+        return Targets(self.targets, self.conservative)
 
     def resolved_template(self, known: AbstractSet[str] | None = None) -> Template:
         """Build the template, restricted to the elements asked for.

@@ -40,7 +40,6 @@ from smoacs.predictors import Predictor, load_predictor
 from smoacs.runs.checked import CheckedTable
 from smoacs.runs.marker import CHECKS_FOLDER
 from smoacs.runs.saved import SavedRun, read_run
-from smoacs.targets import Target
 from smoacs.templates import Template, is_seed_source
 
 CheckProgress = Callable[[str, int, int], None]
@@ -344,7 +343,7 @@ class _Checks:
             engine=engine,
             progress=tell,
         )
-        targets: tuple[Target, ...] = self.run_read.targets
+        targets = self.run_read.targets
         columns = dft_table(labels, targets, tolerance=settings.dft_tolerance)
         named: dict[str, object] = {
             "engine": settings.dft,

@@ -24,8 +24,7 @@ from smoacs.runs.save import save_run
 from smoacs.runs.skipped import skipped_notes
 from smoacs.search import DesignResult, ProgressCallback, ProgressEvent, run_search
 from smoacs.search.state import Keeper
-from smoacs.targets import Target
-from smoacs.targets.functions import FunctionTarget, with_functions
+from smoacs.targets import Target, with_functions
 from smoacs.templates import build_template
 
 log = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ class DesignRun:
 def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     template: str | Structure | Sequence[Structure] = "perovskite",
     *,
-    targets: Sequence[str | Target | FunctionTarget],
+    targets: Sequence[str | Target],
     repeat: int = 1,
     n: int = 256,
     steps: int = 200,
@@ -153,10 +152,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     config = DesignConfig.from_mapping(
         {
             "template": template if isinstance(template, str) else _IN_MEMORY,
-            "targets": tuple(str(target) for target in targets),
-            "functions": tuple(
-                dict.fromkeys(t.name for t in targets if isinstance(t, FunctionTarget))
-            ),
+            "targets": tuple(targets),
             "repeat": repeat,
             "n": n,
             "steps": steps,
@@ -188,14 +184,10 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
             "batch_size": batch_size,
         }
     )
-    in_memory = None if predictor is None or isinstance(predictor, str) else predictor
-    if config.functions:
-        base = load_predictor(named, device=device) if in_memory is None else in_memory
-        in_memory = with_functions(base, targets)
     seeds = [template] if isinstance(template, Structure) else template
     return run_design(
         config,
-        predictor=in_memory,
+        predictor=None if isinstance(predictor, str) else predictor,
         progress=progress,
         seeds=None if isinstance(seeds, str) else seeds,
     )
@@ -224,6 +216,7 @@ def run_design(
     started = time.perf_counter()
     if predictor is None:
         predictor = load_predictor(config.predictor, device=config.device)
+    predictor = with_functions(predictor, config.targets)
     loading = time.perf_counter() - started
     result = run_search(config, predictor=predictor, progress=progress, keeper=keeper, seeds=seeds)
     for sentence in skipped_notes(result.skipped_seeds):
@@ -231,7 +224,7 @@ def run_design(
     before = time.perf_counter()
     table = judge(
         result.structures,
-        config.parsed_targets(),
+        config.targets,
         predictor=predictor,
         template=result.templates or result.template,
         known_formulas=known_formulas(predictor),

@@ -43,9 +43,8 @@ def save_run(
         InputError: The folder holds something, or cannot be written.
         ResourceError: The disk is full.
     """
-    targets = result.config.parsed_targets()
-    conservative = result.config.conservative
-    ranked = rank_table(table.reset_index(drop=True), targets, conservative=conservative)
+    targets = result.config.wanted
+    ranked = rank_table(table.reset_index(drop=True), targets)
     columns = described(ranked.columns, units or {}, scales or {})
     with run_directory(out, force=force) as folder:
         (folder / "config.toml").write_text(result.config.to_toml(), encoding="utf-8")
@@ -58,7 +57,7 @@ def save_run(
             folder,
             ranked,
             result.structures,
-            targets=result.config.targets,
+            targets=[target.text or str(target) for target in targets],
             run_id=run_key(result.config, results),
         )
         if result.decorations is not None:

@@ -14,7 +14,7 @@ from smoacs.errors import InputError
 from smoacs.request import DesignConfig
 from smoacs.results import Column, read_table, saved_columns
 from smoacs.structures import Frames
-from smoacs.targets import Target
+from smoacs.targets import Targets
 
 _NEEDED = (
     "id",
@@ -44,9 +44,9 @@ class SavedRun:
     summary: dict[str, Any]
 
     @property
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> Targets:
         """What was asked for."""
-        return self.config.parsed_targets()
+        return self.config.wanted
 
     @cached_property
     def structures(self) -> dict[str, Structure]:

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,10 @@ from smoacs.judging import first_successes
 from smoacs.predictors import SPREAD_SUFFIX
 from smoacs.results import Column, criteria, summary_columns
 from smoacs.search import DesignResult
-from smoacs.targets import Target, on_worse_side
+from smoacs.targets import Targets
 
 
-def rank_table(
-    table: pd.DataFrame, targets: Sequence[Target], *, conservative: float = 0.0
-) -> pd.DataFrame:
+def rank_table(table: pd.DataFrame, targets: Targets) -> pd.DataFrame:
     """Sort the judge's table best first and number the rows.
 
     Successes come first, those on the front of conflicting targets before others; structures that
@@ -30,7 +28,6 @@ def rank_table(
     Args:
         table: The judge's table, a row for each candidate.
         targets: The losses to sort by.
-        conservative: Standard deviations by which values count as off, to the worse side.
 
     Returns:
         The sorted table with the columns of results.csv (`id` first, `structure_file` last). Its
@@ -43,9 +40,8 @@ def rank_table(
         if name in table
     }
     loss = np.zeros(len(table))
-    for target in targets:
-        wanted = on_worse_side(target, values, conservative)
-        loss += wanted.loss(values[target.property]).numpy()
+    for part in targets.losses(values, lambda target, value: target.loss(value)):
+        loss += part.numpy()
     keys = pd.DataFrame(
         {
             "failed": ~table["success"],

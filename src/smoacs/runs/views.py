@@ -95,7 +95,7 @@ def _asked(run: SavedRun) -> RenderableType:
     table = _grid()
     table.add_row("template", f"{config.template}, repeat {config.repeat}")
     for i, target in enumerate(config.targets):
-        table.add_row("" if i else "targets", target)
+        table.add_row("" if i else "targets", target.text or str(target))
     for name in dict.fromkeys(target.property for target in run.targets):
         if name in run.columns and run.columns[name].scale:
             table.add_row("scale", f"{name}: {run.columns[name].scale}")

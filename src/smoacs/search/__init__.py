@@ -3,5 +3,6 @@
 from smoacs.search.api import run_search
 from smoacs.search.progress import ProgressCallback, ProgressEvent
 from smoacs.search.result import DesignResult
+from smoacs.search.settings import OptimiserSettings
 
-__all__ = ["DesignResult", "ProgressCallback", "ProgressEvent", "run_search"]
+__all__ = ["DesignResult", "OptimiserSettings", "ProgressCallback", "ProgressEvent", "run_search"]

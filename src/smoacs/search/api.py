@@ -1,29 +1,31 @@
-"""`run_search`: from a template and targets to discrete crystals."""
+"""`run_search`: from a template and targets to real crystals."""
 
 import logging
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from pymatgen.core import Structure
+from torch import Tensor
 
 from smoacs.errors import InputError
-from smoacs.evaluation import Evaluator, held_sites
+from smoacs.evaluation import Evaluator
 from smoacs.predictors import ENERGY, Predictor, load_predictor, resolve_device
-from smoacs.relaxation.geometry_guard import GeometryGuard, to_structures
+from smoacs.relaxation import GeometryGuard, to_structures
+from smoacs.request import DesignConfig
 from smoacs.request.chemical_rules import crystal_rules
-from smoacs.request.config import DesignConfig
 from smoacs.request.decoration_rules import decoration_rule
-from smoacs.search.exhaustive.search import Exhaustive
+from smoacs.search.exhaustive.search import ExhaustiveSearch
 from smoacs.search.gradient.known_crystals import Beginning
 from smoacs.search.gradient.objective import Objective
-from smoacs.search.gradient.search import Gradients
+from smoacs.search.gradient.search import GradientSearch
 from smoacs.search.plan import Plan, plan_search, with_rest_decided
-from smoacs.search.progress import ProgressCallback, Recorder
+from smoacs.search.progress import Audience, ProgressCallback, Recorder
 from smoacs.search.result import DesignResult
 from smoacs.search.seeds.search import search_seeds
+from smoacs.search.settings import OptimiserSettings, settings_of
 from smoacs.search.state import Keeper
-from smoacs.targets import Target, check_spreads
-from smoacs.targets.caution import wanted_properties
+from smoacs.targets import Target, with_functions
 from smoacs.targets.scalarisation import front_of
 from smoacs.templates import Template, is_seed_source
 
@@ -37,6 +39,7 @@ def run_search(
     progress: ProgressCallback | None = None,
     keeper: Keeper | None = None,
     seeds: Sequence[Structure] | None = None,
+    settings: OptimiserSettings | None = None,
 ) -> DesignResult:
     """Search for `config.n` crystals.
 
@@ -46,23 +49,23 @@ def run_search(
         progress: Called after every step.
         keeper: Keeps the state, gives the one to go on from, and may ask for an early end.
         seeds: Crystals in memory to start from, instead of what `config.template` names.
+        settings: Of the optimiser, instead of the preset's.
 
     Raises:
         InputError: If the predictor lacks a property or elements, or the template cannot be built.
     """
     if predictor is None:
         predictor = load_predictor(config.predictor, device=config.device)
+    predictor = with_functions(predictor, config.targets)
     _check_functions(config, predictor)
-    targets = [Target.parse(text, known=predictor.properties) for text in config.targets]
+    config.wanted.check(predictor.properties)
     if config.at_rest and ENERGY not in predictor.properties:
         raise InputError(f"designs at rest need a predictor of {ENERGY}; this one has none")
-    if config.conservative:
-        check_spreads(targets, predictor.properties)
-    search = partial(_search_template, predictor=predictor, targets=targets)
+    search = partial(_search_template, predictor=predictor, settings=settings)
     if seeds is None and not is_seed_source(config.template):
         template = config.resolved_template(predictor.elements)
         config = with_rest_decided(config, [template], predictor)
-        return search(config, template, (progress, keeper))
+        return search(config, template, Audience(progress, keeper))
     found = config.resolved_seeds(predictor.elements, seeds)
     config = with_rest_decided(config, found.templates, predictor)
     return search_seeds(config, found, search, progress=progress, keeper=keeper)
@@ -71,10 +74,10 @@ def run_search(
 def _search_template(
     config: DesignConfig,
     template: Template,
-    told: tuple[ProgressCallback | None, Keeper | None],
+    audience: Audience,
     *,
     predictor: Predictor,
-    targets: Sequence[Target],
+    settings: OptimiserSettings | None,
     taken: frozenset[str] | None = None,
     begin: Sequence[Beginning] = (),
 ) -> DesignResult:
@@ -83,40 +86,43 @@ def _search_template(
     Candidates at rest begin as the crystals `begin`, if there are any, one for each. Which search
     was chosen, and why, is logged before it begins where it is the only one: nothing is `taken`.
     """
-    recorder = Recorder(config.steps, *told)
-    _check_roles(targets, template)
+    settings = settings_of(config) if settings is None else settings
+    for target in config.targets:
+        _check_role(target, template)
     rules = crystal_rules(config.chemical_rules(template))
     rule = decoration_rule(rules, template)
     plan = Plan(None)
     if not begin:
-        plan = plan_search(config, template, targets, predictor, rule=rule)
+        plan = plan_search(config, template, predictor, settings=settings.exhaustive, rule=rule)
         if taken is None and plan.note:
             log.info("%s", plan.note)
-    if plan.space is not None:
-        return _search_exhaustively(config, predictor, plan, targets=targets, told=told)
-    front = None
-    if config.pareto is not False:
-        front = front_of(targets, config.n, config.seed, resolve_device(config.device))
-    with Objective(
+    with Evaluator(
         predictor,
-        targets,
+        config.wanted.wanted(predictor.properties),
         batch_size=config.batch_size,
-        at_rest=bool(config.at_rest),
-        conservative=config.conservative,
-        front=front,
-        held=held_sites(template),
-    ) as objective:
-        search = Gradients(config, template, rules, objective, begin=begin)
+        held=_held_sites(template),
+    ) as evaluator:
+        if plan.space is not None:
+            return _search_exhaustively(
+                config, evaluator, plan, settings=settings, audience=audience
+            )
+        front = None
+        if config.pareto is not False:
+            front = front_of(config.wanted, config.n, config.seed, resolve_device(config.device))
+        at_rest = bool(config.at_rest)
+        objective = Objective(evaluator, config.wanted, front=front, at_rest=at_rest)
+        recorder = Recorder(config.steps, audience)
+        search = GradientSearch(config, template, rules, objective, settings=settings, begin=begin)
         ended = search.run(recorder, taken or frozenset())
     total = recorder.seconds
-    predicting = objective.seconds["predictor"]
+    predicting = evaluator.seconds["predictor"]
     return DesignResult(
         config=config,
         template=template,
-        structures=search.structures(ended.combination, ended.elements),
-        combinations=[template.combination_names[k] for k in ended.combination.tolist()],
+        structures=to_structures(ended.candidates, template, ended.guard),
+        combinations=_names(template, ended.candidates.combination),
         history=recorder.table(),
-        predictor_calls=objective.predictor_calls,
+        predictor_calls=evaluator.predictor_calls,
         timings={"predictor": predicting, "everything else": total - predicting, "total": total},
         steps=recorder.steps,
         interrupted=recorder.stopped,
@@ -128,42 +134,26 @@ def _search_template(
 
 def _search_exhaustively(
     config: DesignConfig,
-    predictor: Predictor,
+    evaluator: Evaluator,
     plan: Plan,
     *,
-    targets: Sequence[Target],
-    told: tuple[ProgressCallback | None, Keeper | None],
+    settings: OptimiserSettings,
+    audience: Audience,
 ) -> DesignResult:
     """Relax every decoration of the plan's space."""
     space = plan.space
     if space is None:
         raise InputError("nothing was planned for an exhaustive search")
-    with Evaluator(
-        predictor,
-        wanted_properties(targets, predictor, config.conservative),
-        device=resolve_device(config.device),
-        batch_size=config.batch_size,
-        held=held_sites(space.template),
-    ) as evaluator:
-        search = Exhaustive(
-            space,
-            targets,
-            evaluator,
-            at_rest=bool(config.at_rest),
-            conservative=config.conservative,
-            repeat=config.repeat,
-            seed=config.seed,
-        )
-        found = search.run(config.n, *told, budget=plan.budget, unfinished=plan.unfinished)
-    guard = GeometryGuard.of(space.template, config.geometry_rules())
-    structures = to_structures(
-        found.soft, space.template, found.combination, found.elements, guard=guard
-    )
+    search = ExhaustiveSearch(space, config, evaluator, settings.exhaustive)
+    found = search.run(audience, budget=plan.budget, unfinished=plan.unfinished)
+    template = space.template
+    guard = GeometryGuard.of(template, config.geometry_rules())
+    structures = to_structures(found.candidates, template, guard)
     return DesignResult(
         config=config,
-        template=space.template,
+        template=template,
         structures=structures,
-        combinations=[space.template.combination_names[k] for k in found.combination.tolist()],
+        combinations=_names(template, found.candidates.combination),
         history=found.history,
         predictor_calls=found.calls,
         timings={"exhaustive search": found.seconds, "total": found.seconds},
@@ -186,6 +176,17 @@ def _search_exhaustively(
     )
 
 
+def _names(template: Template, combination: Tensor) -> list[str]:
+    """Names of charge combinations, [B]."""
+    return [template.combination_names[k] for k in combination.tolist()]
+
+
+def _held_sites(template: Template) -> Tensor | None:
+    """Sites whose coordinates are all frozen, [n]; None if there are none."""
+    held = torch.tensor((template.coord_box == 0.0).all(axis=1))
+    return held if held.any() else None
+
+
 def _check_functions(config: DesignConfig, predictor: Predictor) -> None:
     for name in config.functions:
         if name not in predictor.properties:
@@ -195,10 +196,9 @@ def _check_functions(config: DesignConfig, predictor: Predictor) -> None:
             )
 
 
-def _check_roles(targets: Sequence[Target], template: Template) -> None:
-    for target in targets:
-        if target.property == "tolerance_factor" and template.radii is None:
-            raise InputError(
-                f'target "{target}": only perovskites have a tolerance factor, and the template '
-                f"{template.name!r} has no A, B and X sites"
-            )
+def _check_role(target: Target, template: Template) -> None:
+    if target.property == "tolerance_factor" and template.radii is None:
+        raise InputError(
+            f'target "{target}": only perovskites have a tolerance factor, and the template '
+            f"{template.name!r} has no A, B and X sites"
+        )

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from smoacs.errors import InputError
 from smoacs.predictors import ENERGY, Predictor
-from smoacs.relaxation.site_symmetry import SiteSymmetry
 from smoacs.request.config import DesignConfig
 from smoacs.request.decoration_rules import Rule
 from smoacs.search.exhaustive.decorations import n_fillings
-from smoacs.search.exhaustive.order import FIRST
 from smoacs.search.exhaustive.survey import LIMIT, MOST_COPIES, Space, cheap_parts, survey
-from smoacs.targets import Target
-from smoacs.templates import Template
+from smoacs.search.settings import ExhaustiveSettings
+from smoacs.targets import Target, Targets
+from smoacs.templates import Template, site_operations
 
 HELD = 1.2
 """A lattice length whose bounds are closer than this factor was chosen, not left to the energy."""
@@ -24,19 +23,6 @@ CALLS = {True: (8, 6, 3), False: (20, 15, 12)}
 others where nothing is given up; and one where bounds that only a relaxation decides are out of
 reach for some. By whether symmetry holds all sites, as it does in perovskites, or not, as in rutile
 and wurtzite. On perovskites the last is 1.1 to 3.6."""
-
-UNFINISHED = 32
-"""Times the budget that going through all compositions may take if a run is to go through the most
-promising ones only."""
-
-WORTHWHILE = 3
-"""Times the calls of the first decorations that a budget must have for an unfinished search. With
-less gradients are ahead: 8 perovskites took them 728 calls, against 1,018; 32 took 3,104, against
-1,300."""
-
-FILLINGS_PER_CALL = 200
-"""Fillings of the sites, for each predictor call of the budget, up to which they are enumerated for
-an unfinished search. That takes less time than the calls."""
 
 ROUNDING = 1e-6
 
@@ -65,9 +51,9 @@ class Plan:
 def plan_search(
     config: DesignConfig,
     template: Template,
-    targets: Sequence[Target],
     predictor: Predictor,
     *,
+    settings: ExhaustiveSettings,
     rule: Rule | None = None,
 ) -> Plan:
     """Choose the search that a config asks for.
@@ -76,14 +62,15 @@ def plan_search(
         config: With `search`, `at_rest` decided, and the budget of `n` times `steps` predictor
             calls.
         template: Restricted to the elements asked for.
-        targets: What is wanted.
         predictor: Gives the targets' properties.
+        settings: Of an exhaustive search.
         rule: A further constraint on decorations.
 
     Raises:
         InputError: The exhaustive search is asked for, and the space is too large, or the targets
             on the composition alone leave nothing of it.
     """
+    targets = config.wanted
     if config.search == "exhaustive":
         space = survey(template, targets, predictor, rule=rule)
         if space is None:
@@ -94,7 +81,7 @@ def plan_search(
     if not config.at_rest:  # a composition has many lattices, and the complete answer is none
         return Plan(None)
     allowance = f"the budget of {config.n:,} × {config.steps:,} predictor calls"
-    fits = _fitting(config, template, targets, predictor, rule=rule)
+    fits = _fitting(config, template, predictor, settings=settings, rule=rule)
     if fits is None:
         note = (
             f"search by gradients: relaxing every decoration of {template.name!r} does not fit "
@@ -117,9 +104,9 @@ def plan_search(
 def _fitting(
     config: DesignConfig,
     template: Template,
-    targets: Sequence[Target],
     predictor: Predictor,
     *,
+    settings: ExhaustiveSettings,
     rule: Rule | None,
 ) -> tuple[Space, int] | None:
     """The space to go through and about how many calls all of it takes.
@@ -131,16 +118,16 @@ def _fitting(
     fillings = n_fillings(template)
     if fillings > (budget * MOST_COPIES if config.search == "auto" else QUICK_LOOK):
         return None
-    cost = Cost.of(template, targets, predictor)
+    cost = Cost.of(template, config.wanted, predictor, settings.first)
     ordered = (
         config.search == "auto"
-        and fillings <= budget * FILLINGS_PER_CALL
-        and budget >= WORTHWHILE * cost.calls(FIRST)
+        and fillings <= budget * settings.fillings_per_call
+        and budget >= settings.worthwhile * cost.calls(settings.first)
         and cost.bounded
-        and not any(target.direction for target in targets)
+        and not config.wanted.extremes
     )
-    most = cost.most_within(UNFINISHED * budget if ordered else budget)
-    space = survey(template, targets, predictor, rule=rule, limit=most)
+    most = cost.most_within(settings.unfinished * budget if ordered else budget)
+    space = survey(template, config.wanted, predictor, rule=rule, limit=most)
     return None if space is None or not len(space) else (space, cost.calls(len(space)))
 
 
@@ -174,40 +161,41 @@ class Cost:
     """Predictor calls that an exhaustive search for designs at rest takes, roughly.
 
     Attributes:
-        first: Calls of one of the first decorations.
+        n_first: Decorations that are taken first, whatever they promise.
+        first: Calls of one of these.
         others: Calls of one of the others.
         bounded: Whether bounds that only a relaxation decides tell one from another.
     """
 
+    n_first: int
     first: int
     others: int
     bounded: bool
 
     @staticmethod
-    def of(template: Template, targets: Sequence[Target], predictor: Predictor) -> "Cost":
+    def of(template: Template, targets: Targets, predictor: Predictor, n_first: int) -> "Cost":
         """Cost on a template."""
         first, patient, others = CALLS[_sites_are_fixed(template)]
         decided = [target for _, part in cheap_parts(targets, predictor) for target in part]
         bounded = not all(target.direction or target in decided for target in targets)
-        return Cost(first, others if bounded else patient, bounded)
+        return Cost(n_first, first, others if bounded else patient, bounded)
 
     def calls(self, n: int) -> int:
         """Calls for n decorations."""
-        return min(n, FIRST) * self.first + max(n - FIRST, 0) * self.others
+        return min(n, self.n_first) * self.first + max(n - self.n_first, 0) * self.others
 
     def most_within(self, budget: int) -> int:
         """Most decorations that a budget of calls is enough for."""
-        left = budget - FIRST * self.first
-        return budget // self.first if left < 0 else FIRST + left // self.others
+        left = budget - self.n_first * self.first
+        return budget // self.first if left < 0 else self.n_first + left // self.others
 
 
 def _sites_are_fixed(template: Template) -> bool:
     """Whether symmetry alone holds every site where it is."""
-    symmetry = SiteSymmetry.of(template)
-    everyone = torch.full((1, len(symmetry.rotations)), 1 / len(symmetry.rotations))
-    shift = torch.rand(1, template.n_sites, 3, generator=torch.Generator().manual_seed(0))
-    moved = symmetry.mean_displacements(shift - shift.mean(1), everyone)
-    return float(moved.abs().max()) < ROUNDING
+    mean = site_operations(template).displacement_mean()
+    shift = np.random.default_rng(0).random((template.n_sites, 3))
+    moved = mean @ (shift - shift.mean(axis=0)).ravel()
+    return float(np.abs(moved).max()) < ROUNDING
 
 
 def _too_large(template: Template) -> str:

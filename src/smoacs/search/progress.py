@@ -34,26 +34,38 @@ class ProgressEvent:
 ProgressCallback = Callable[[ProgressEvent], None]
 
 
+@dataclass(frozen=True)
+class Audience:
+    """Who is told of a search.
+
+    Attributes:
+        progress: Called after every step; None for nobody.
+        keeper: Keeps the state between steps, and gives the one to go on from; None for none.
+    """
+
+    progress: ProgressCallback | None = None
+    keeper: Keeper | None = None
+
+
 @dataclass
 class Recorder:
     """Walks through the steps, collects every candidate's properties, and reports progress.
 
     Attributes:
         n_steps: Steps in all.
-        callback: Told of every step.
-        keeper: Keeps the state between steps, and gives the one to go on from.
+        audience: Who is told.
         stopped: Whether the keeper has asked for an end before the last step.
     """
 
     n_steps: int
-    callback: ProgressCallback | None = None
-    keeper: Keeper | None = None
+    audience: Audience = Audience()
     stopped: bool = False
     _values: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._begin = time.perf_counter()
-        self._last = None if self.keeper is None else self.keeper.last()
+        keeper = self.audience.keeper
+        self._last = None if keeper is None else keeper.last()
         if self._last is not None:
             self._begin -= self._last["seconds"]
             history: dict[str, Tensor] = self._last["history"]
@@ -88,11 +100,12 @@ class Recorder:
             first, self._last = self._last["step"], None
         for step in range(first, n_steps):
             yield step
-            if self.keeper is None:
+            keeper = self.audience.keeper
+            if keeper is None:
                 continue
-            self.stopped = self.keeper.stop_asked and self.steps < self.n_steps
-            if self.stopped or self.keeper.due:
-                self.keeper.keep(self._state(stage, step + 1, parts))
+            self.stopped = keeper.stop_asked and self.steps < self.n_steps
+            if self.stopped or keeper.due:
+                keeper.keep(self._state(stage, step + 1, parts))
             if self.stopped:
                 return
 
@@ -116,9 +129,9 @@ class Recorder:
         for name, value in values.items():
             array = physical(name, value.double().cpu().numpy())
             self._values.setdefault(name, []).append(array)
-        if self.callback is not None:
+        if self.audience.progress is not None:
             rate = float(met.float().mean())
-            self.callback(ProgressEvent(stage, self.steps, self.n_steps, rate))
+            self.audience.progress(ProgressEvent(stage, self.steps, self.n_steps, rate))
 
     def table(self) -> pd.DataFrame:
         """All steps as a long table: step, candidate, and a column for each property."""

@@ -1,8 +1,9 @@
 """The state of a search between two steps: what decides all that is still to come.
 
-A part of the search is a generator, a mapping of leaf tensors, or any object. Of an object, every
-tensor, number and text is state, and so is every list and dictionary of these; what else it holds
-(settings, other objects) belongs to whoever built it. So a new attribute is kept without a word.
+A part of the search is a generator, a mapping of tensors that are written in place, or any object.
+Of an object every attribute is state but for those that its class names in `NOT_STATE`: settings,
+and other objects, which are parts of their own or belong to whoever built it. What is neither named
+there nor can be kept is refused, so that nobody can forget a new attribute.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from smoacs.crystals import SoftCrystals
 from smoacs.errors import InputError
 
 State = dict[str, Any]
@@ -36,25 +36,15 @@ class Keeper(Protocol):
         """Keep a state in place of the last one."""
 
 
-def leaves(soft: SoftCrystals) -> dict[str, Tensor]:
-    """Variables of the candidates, by their names, and what each may hold where they differ."""
-    found = {n: t for n, t in vars(soft).items() if isinstance(t, Tensor) and t.requires_grad}
-    if soft.space.individual:
-        found["allowed"] = soft.space.allowed
-        found["combination_used"] = soft.space.combination_used
-    return found
-
-
 def state_of(part: object) -> Any:  # noqa: ANN401 - a tensor or a dictionary
     """Copy of a part's state.
 
     Raises:
-        TypeError: A list or dictionary of the part holds what cannot be kept.
+        TypeError: The part holds what cannot be kept.
     """
     if isinstance(part, torch.Generator):
         return part.get_state()
-    items = part if isinstance(part, Mapping) else vars(part)
-    return {name: _copy(value) for name, value in items.items() if _is_state(value)}
+    return {name: _copy(name, value, part) for name, value in _items(part).items()}
 
 
 def put_back(part: object, state: Any, device: torch.device) -> None:  # noqa: ANN401 - as above
@@ -71,10 +61,9 @@ def put_back(part: object, state: Any, device: torch.device) -> None:  # noqa: A
     if isinstance(part, torch.Generator):
         part.set_state(state)
         return
-    items = part if isinstance(part, Mapping) else vars(part)
-    names = {name for name, value in items.items() if _is_state(value)}
-    if names != set(state):
-        changed = ", ".join(sorted(names ^ set(state)))
+    items = _items(part)
+    if set(items) != set(state):
+        changed = ", ".join(sorted(set(items) ^ set(state)))
         raise InputError(
             f"the checkpoint was written by another version of smoacs (it differs in {changed}): "
             "resume with that version, or start afresh"
@@ -91,25 +80,27 @@ def put_back(part: object, state: Any, device: torch.device) -> None:  # noqa: A
             setattr(part, name, _moved(value, device))
 
 
-def _is_state(value: object) -> bool:
-    if isinstance(value, (Tensor, bool, int, float, str)) or value is None:
-        return True
-    if isinstance(value, (set, list, dict)):
-        contents = value.values() if isinstance(value, dict) else value
-        if isinstance(value, set) or not all(_is_state(item) for item in contents):
-            raise TypeError(f"a checkpoint cannot keep {value!r}")
-        return True
-    return False
+def _items(part: object) -> Mapping[str, Any]:
+    """Attributes or entries that are state."""
+    if isinstance(part, Mapping):
+        return part
+    left_out: frozenset[str] = getattr(type(part), "NOT_STATE", frozenset())
+    return {name: value for name, value in vars(part).items() if name not in left_out}
 
 
-def _copy(value: Any) -> Any:  # noqa: ANN401 - as State
+def _copy(name: str, value: Any, owner: object) -> Any:  # noqa: ANN401 - as State
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
+    if isinstance(value, (bool, int, float, str)) or value is None:
+        return value
     if isinstance(value, dict):
-        return {name: _copy(item) for name, item in value.items()}
+        return {key: _copy(f"{name}[{key!r}]", item, owner) for key, item in value.items()}
     if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
+        return [_copy(f"{name}[{k}]", item, owner) for k, item in enumerate(value)]
+    raise TypeError(
+        f"a checkpoint cannot keep {name} of {type(owner).__name__}, a {type(value).__name__}: "
+        "make it a tensor, a number or a text, or name it in NOT_STATE"
+    )
 
 
 def _moved(value: Any, device: torch.device) -> Any:  # noqa: ANN401 - as State

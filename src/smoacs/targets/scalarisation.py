@@ -6,12 +6,13 @@ max_i w_i f_i + ρ Σ_i w_i f_i with the costs f_i measured from the best toward
 (R. Steuer and E.-U. Choo, Math. Program. 26, 326 (1983)).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from smoacs.targets.target import Target
+from smoacs.targets.collection import Targets
 
 AUGMENTATION = 0.01
 """ρ; keeps candidates from points that are better in one objective and worse in none."""
@@ -35,19 +36,23 @@ class Front:
     different steps compare.
     """
 
-    def __init__(self, weights: Tensor) -> None:
-        """Take the weights of each candidate, [B, m]."""
+    NOT_STATE: ClassVar = frozenset({"_targets", "_weights"})
+
+    def __init__(self, targets: Targets, weights: Tensor) -> None:
+        """Take the targets and the weights of their m extremes for each candidate, [B, m]."""
         m = weights.shape[1]
+        self._targets = targets
         self._weights = weights
         self._best = torch.full((m,), torch.inf, device=weights.device)
         self._worst = torch.full((m,), -torch.inf, device=weights.device)
         self._frozen = False
 
-    def observe(self, targets: Sequence[Target], values: dict[str, Tensor]) -> None:
+    def observe(self, values: Mapping[str, Tensor]) -> None:
         """Learn from the values of all candidates, each [B], how far objectives range."""
         if self._frozen:
             return
-        costs = torch.stack([t.loss(values[t.property]) for t in extremes(targets)], 1).detach()
+        extremes = self._targets.extremes
+        costs = torch.stack([t.loss(values[t.property]) for t in extremes], 1).detach()
         costs = costs[costs.isfinite().all(1)]
         if len(costs):
             self._best = torch.minimum(self._best, costs.amin(0).to(self._best))
@@ -61,7 +66,7 @@ class Front:
         """Scalarised costs, [b].
 
         Args:
-            costs: Losses of the extremes, in the order of `extremes`, [b, m].
+            costs: Losses of the extremes, in their order among the targets, [b, m].
             candidates: Whose weights to take, [b].
         """
         best = self._best
@@ -71,14 +76,9 @@ class Front:
         return scalar
 
 
-def front_of(targets: Sequence[Target], n: int, seed: int, device: torch.device) -> Front | None:
+def front_of(targets: Targets, n: int, seed: int, device: torch.device) -> Front | None:
     """Front that n candidates spread along; None if there are fewer than two extremes."""
-    m = len(extremes(targets))
+    m = len(targets.extremes)
     if m < 2:  # noqa: PLR2004 - a conflict takes two
         return None
-    return Front(draw_weights(n, m, seed).to(device))
-
-
-def extremes(targets: Sequence[Target]) -> list[Target]:
-    """Targets to maximise or minimise."""
-    return [target for target in targets if target.direction]
+    return Front(targets, draw_weights(n, m, seed).to(device))

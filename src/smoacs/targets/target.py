@@ -1,4 +1,4 @@
-"""What a design should reach: windows, bounds and extremes of named properties.
+"""One wish for one property: a window, a bound or an extreme.
 
 A target is one line of text, such as `band_gap = 2.5 ± 0.2`, and gives for a batch of predicted
 values a loss (for the optimiser) and a verdict (for the judge). Losses are per crystal and never
@@ -8,29 +8,17 @@ can not pass for a good one.
 
 import dataclasses
 import math
-import re
-import unicodedata
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
-from difflib import get_close_matches
-from typing import NamedTuple
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from smoacs.errors import InputError, short
-from smoacs.predictors.properties import PROPERTIES, SPREAD_SUFFIX, property_scale
-
-GRAMMAR = (
-    '"band_gap = 2.5 ± 0.2", "2.3 <= band_gap <= 2.7", "band_gap in [2.3, 2.7]", '
-    '"formation_energy < -0.5", "maximize critical_temperature" or "minimize energy_above_hull"'
-)
-
-LARGEST, SMALLEST = 1e30, 1e-30
-"""Sizes between which the numbers of a target are: far beyond any property, and far from where
-float32, in which networks calculate, ends."""
+from smoacs.predictors.functions import FunctionProperty
+from smoacs.predictors.properties import property_scale
+from smoacs.targets.grammar import OUT_OF_REACH, is_out_of_reach, normalise, number_text, read
 
 # Half-widths of the training windows of arXiv:2410.08562, as fractions of the judged half-width:
 # 0.04 of 0.2 eV and 5 of 10 GPa. Its other windows are trained towards their middle.
@@ -52,6 +40,8 @@ class Target:
         high_open: Whether the upper bound itself misses the target.
         direction: +1 to maximise, -1 to minimise, 0 for a window or bound.
         weight: Factor of the loss.
+        text: As somebody wrote it; empty if it was made from numbers.
+        function: A user's function that gives the property; None for a predictor's own.
 
     Raises:
         InputError: If the numbers make no target.
@@ -64,10 +54,12 @@ class Target:
     high_open: bool = False
     direction: int = 0
     weight: float = 1.0
+    text: str = field(default="", compare=False, repr=False)
+    function: FunctionProperty | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what can not be a target."""
-        low, high = _number(self.low), _number(self.high)
+        low, high = number_text(self.low), number_text(self.high)
         unbounded = self.low == -math.inf and self.high == math.inf
         message = None
         if math.isnan(self.low) or math.isnan(self.high):
@@ -84,7 +76,7 @@ class Target:
                 f'the low end {low} is not below the high end {high}; right would be "{right}"'
             )
         elif far := [x for x in (self.low, self.high, self.weight) if is_out_of_reach(x)]:
-            message = f"{far[0]:g} is {_OUT_OF_REACH}"
+            message = f"{far[0]:g} is {OUT_OF_REACH}"
         elif not 0 < self.weight < math.inf:
             message = f'the weight {self.weight} is not positive; right would be "weight 2"'
         if message:
@@ -107,7 +99,17 @@ class Target:
                 that is not the property's, or has numbers that make no window.
         """
         try:
-            return _read(_normalise(text), known)
+            wish = read(normalise(text), known)
+            return Target(
+                property=wish.property,
+                low=wish.low.value,
+                high=wish.high.value,
+                low_open=wish.low.is_open,
+                high_open=wish.high.is_open,
+                direction=wish.direction,
+                weight=wish.weight,
+                text=" ".join(text.split()),
+            )
         except InputError as error:
             message = f'target "{short(" ".join(text.split()))}": {error}'
             raise InputError(message) from None
@@ -119,13 +121,13 @@ class Target:
         else:
             below, above = "<" if self.low_open else "<=", "<" if self.high_open else "<="
             if math.isinf(self.high):
-                text = f"{self.property} {below.replace('<', '>')} {_number(self.low)}"
+                text = f"{self.property} {below.replace('<', '>')} {number_text(self.low)}"
             elif math.isinf(self.low):
-                text = f"{self.property} {above} {_number(self.high)}"
+                text = f"{self.property} {above} {number_text(self.high)}"
             else:
-                low, high = _number(self.low), _number(self.high)
+                low, high = number_text(self.low), number_text(self.high)
                 text = f"{low} {below} {self.property} {above} {high}"
-        return text if self.weight == 1 else f"{text} weight {_number(self.weight)}"
+        return text if self.weight == 1 else f"{text} weight {number_text(self.weight)}"
 
     def against(self, margin: Float[Tensor, " systems"]) -> "CautiousTarget":
         """The same target for values that may be off by a margin, for each of B crystals."""
@@ -219,189 +221,7 @@ class CautiousTarget(Target):
         return values - self.margin, values + self.margin
 
 
-def on_worse_side(target: Target, values: Mapping[str, Tensor], conservative: float) -> Target:
-    """The target as values must meet it on the worse side; as it is where they have no spread.
-
-    Args:
-        target: What is wanted.
-        values: Each property's values, [B], those that end in `SPREAD_SUFFIX` among them.
-        conservative: Standard deviations by which values may be off.
-    """
-    spread = values.get(target.property + SPREAD_SUFFIX)
-    return target.against(conservative * spread) if conservative and spread is not None else target
-
-
-def check_spreads(targets: Sequence[Target], properties: Collection[str]) -> None:
-    """Refuse to be cautious where no target's property comes with a spread.
-
-    Args:
-        targets: What is wanted.
-        properties: What the predictor gives.
-
-    Raises:
-        InputError: If it gives a spread for none of the targets.
-    """
-    if not any(target.property + SPREAD_SUFFIX in properties for target in targets):
-        names = ", ".join(dict.fromkeys(target.property for target in targets))
-        raise InputError(
-            "conservative needs a predictor that says how far it may be off; "
-            f"this one gives no spread for {names or 'the target that is missing'}"
-        )
-
-
 def _nan_unless_finite(loss: Tensor, values: Tensor) -> Tensor:
     """Give a value that is not finite the loss NaN, also where a bound would be met at infinity."""
     # 0 times infinity is NaN; of finite values this adds nothing.
     return torch.add(loss, values.detach(), alpha=0.0)
-
-
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:inf(?:inity)?|nan)\b"
-_NAME = r"(?P<name>[^\W\d][\w.]*)"
-_MARGIN_SIGN = r"(?:±|\+/?-)"
-
-
-def _quantity(group: str) -> str:
-    """Pattern of a number with an optional unit, as the groups `group` and `group_unit`."""
-    return rf"(?P<{group}>{_NUMBER})\s*(?P<{group}_unit>[^\W\d][\w/^]*)?"
-
-
-_WEIGHT = re.compile(rf"\s+weight\s+(?P<weight>{_NUMBER})$")
-_EXTREME = re.compile(rf"(?P<verb>(?i:maximi[sz]e|minimi[sz]e))\s+{_NAME}")
-_WINDOW = re.compile(
-    rf"{_NAME}\s*==?\s*{_quantity('middle')}(?:\s*{_MARGIN_SIGN}\s*{_quantity('margin')})?"
-)
-_INTERVAL = re.compile(
-    rf"{_NAME}\s+in\s*\[\s*{_quantity('low')}\s*,\s*{_quantity('high')}\s*\]"
-    r"\s*(?P<end_unit>[^\W\d][\w/^]*)?"
-)
-_BOUNDS = re.compile(
-    rf"(?:{_quantity('left')}\s*(?P<left_sign>[<>]=?)\s*)?{_NAME}"
-    rf"(?:\s*(?P<right_sign>[<>]=?)\s*{_quantity('right')})?"
-)
-
-
-class _Bound(NamedTuple):
-    """One end of a window."""
-
-    value: float
-    is_open: bool = False
-
-
-def _normalise(text: str) -> str:
-    """Spell characters and spaces in one way."""
-    text = unicodedata.normalize("NFKC", text)
-    return " ".join(text.replace("−", "-").replace("≤", "<=").replace("≥", ">=").split())
-
-
-def _read(text: str, known: Collection[str] | None) -> Target:
-    """Read a target from normalised text."""
-    weight = 1.0
-    if suffix := _WEIGHT.search(text):
-        text, weight = text[: suffix.start()], float(_finite(suffix["weight"]))
-    if match := _EXTREME.fullmatch(text):
-        _check_name(match["name"], known)
-        direction = 1 if match["verb"].lower().startswith("max") else -1
-        return Target(property=match["name"], direction=direction, weight=weight)
-    for form, read in (
-        (_WINDOW, _read_window),
-        (_INTERVAL, _read_interval),
-        (_BOUNDS, _read_bounds),
-    ):
-        if (match := form.fullmatch(text)) and (ends := read(match)):
-            _check_name(match["name"], known)
-            _check_units(match)
-            low, high = ends
-            return Target(
-                property=match["name"],
-                low=low.value,
-                high=high.value,
-                low_open=low.is_open,
-                high_open=high.is_open,
-                weight=weight,
-            )
-    message = f"can not be read; write it like {GRAMMAR}"
-    raise InputError(message)
-
-
-def _read_window(match: re.Match[str]) -> tuple[_Bound, _Bound]:
-    """Read `name = middle ± margin`; decimal arithmetic keeps 0.7 ± 0.1 at 0.6 and 0.8."""
-    name, middle = match["name"], _finite(match["middle"])
-    if match["margin"] is None:
-        message = f'needs a margin; right would be "{name} = {match["middle"]} ± 0.1"'
-        raise InputError(message)
-    margin = _finite(match["margin"])
-    if margin <= 0:
-        message = (
-            f"the margin {match['margin']} is not positive; "
-            f'right would be "{name} = {match["middle"]} ± {abs(margin) or 0.1}"'
-        )
-        raise InputError(message)
-    return _Bound(float(middle - margin)), _Bound(float(middle + margin))
-
-
-def _read_interval(match: re.Match[str]) -> tuple[_Bound, _Bound]:
-    """Read `name in [low, high]`."""
-    return _Bound(float(_finite(match["low"]))), _Bound(float(_finite(match["high"])))
-
-
-def _read_bounds(match: re.Match[str]) -> tuple[_Bound, _Bound] | None:
-    """Read `low <= name <= high`, either end of which may be missing, or both swapped."""
-    lows: list[_Bound] = []
-    highs: list[_Bound] = []
-    for side, sign_of_high in (("left", ">"), ("right", "<")):
-        if sign := match[f"{side}_sign"]:
-            bound = _Bound(float(_finite(match[side])), is_open="=" not in sign)
-            (highs if sign.startswith(sign_of_high) else lows).append(bound)
-    if len(lows) > 1 or len(highs) > 1 or not (lows or highs):
-        return None
-    return (*lows, _Bound(-math.inf))[0], (*highs, _Bound(math.inf))[0]
-
-
-def is_out_of_reach(number: float) -> bool:
-    """Whether a finite number is too large or too small for float32 to calculate with."""
-    return math.isfinite(number) and number != 0 and not SMALLEST <= abs(number) <= LARGEST
-
-
-_OUT_OF_REACH = f"out of reach: a number is 0, or between {SMALLEST:g} and {LARGEST:g} in size"
-
-
-def _finite(text: str) -> Decimal:
-    """Read a number that is finite, also in the precision of the networks."""
-    if not math.isfinite(float(text)):
-        message = f'"{short(text)}" is not a finite number; write it like {GRAMMAR}'
-        raise InputError(message)
-    if is_out_of_reach(float(text)):
-        message = f'"{short(text)}" is {_OUT_OF_REACH}'
-        raise InputError(message)
-    return Decimal(text)
-
-
-def _check_name(name: str, known: Collection[str] | None) -> None:
-    """Refuse an unknown property, naming the nearest known one."""
-    if known is None or name in known:
-        return
-    nearest = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f' (did you mean "{nearest[0]}"?)' if nearest else ""
-    message = f'unknown property "{name}"{hint}; known are {", ".join(sorted(known))}'
-    raise InputError(message)
-
-
-def _check_units(match: re.Match[str]) -> None:
-    """Refuse a unit that is not the property's."""
-    name = match["name"]
-    unit = PROPERTIES[name].unit if name in PROPERTIES else "1"
-    for group, given in match.groupdict().items():
-        if not group.endswith("_unit") or given is None:
-            continue
-        if unit == "1":
-            message = f'{name} is given without a unit; leave "{given}" out'
-            raise InputError(message)
-        if given.replace("^", "") != unit.replace("^", ""):
-            message = f'"{given}" is not the unit of {name}; right would be "{unit}"'
-            raise InputError(message)
-
-
-def _number(value: float) -> str:
-    """Write a number briefly and exactly."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)

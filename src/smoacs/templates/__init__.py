@@ -17,7 +17,14 @@ from smoacs.templates.perovskite import perovskite
 from smoacs.templates.prototypes import PROTOTYPES, Prototype, prototype, reference_structure
 from smoacs.templates.restrict import SiteRule, blame, combined
 from smoacs.templates.seeds import SeedTemplates, is_seed_source, seed_templates
-from smoacs.templates.symmetry import TemplateSymmetry, find_symmetry, space_group_data
+from smoacs.templates.symmetry import (
+    Operations,
+    TemplateSymmetry,
+    find_symmetry,
+    operations_of,
+    site_operations,
+    space_group_data,
+)
 from smoacs.templates.template import DEFAULT_MAX_Z, Template
 from smoacs.templates.ties import common_elements, tie
 
@@ -29,6 +36,7 @@ __all__ = [
     "PROTOTYPES",
     "TEMPLATE_NAMES",
     "GeometryRules",
+    "Operations",
     "Prototype",
     "RadiusKind",
     "SeedTemplates",
@@ -45,11 +53,13 @@ __all__ = [
     "find_symmetry",
     "from_structure",
     "is_seed_source",
+    "operations_of",
     "perovskite",
     "prototype",
     "reference_structure",
     "roomiest_lattice",
     "seed_templates",
+    "site_operations",
     "site_radii",
     "space_group_data",
     "template_rows",

@@ -8,6 +8,7 @@ rotations if Rᵀ G R = G for all of them.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -23,9 +24,69 @@ if TYPE_CHECKING:
 SYMPREC: Final = 0.01
 """Å; how far an atom may be off its symmetric position."""
 
+MOST_SITES = 300
+"""Sites of a cell up to which its symmetries are gone through one by one."""
+
 SymmetryLevel = Literal["lattice", "space-group"]
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Operations:
+    """G symmetries of a crystal with n sites, x' = R x + t.
+
+    Attributes:
+        rotations: R, [G, 3, 3].
+        translations: t, [G, 3].
+        permutations: Site to which each symmetry brings each site, [G, n].
+    """
+
+    rotations: Floats
+    translations: Floats
+    permutations: NDArray[np.int64]
+
+    @staticmethod
+    def identity(n_sites: int) -> "Operations":
+        """The one that leaves everything where it is."""
+        return Operations(np.eye(3)[None], np.zeros((1, 3)), np.arange(n_sites)[None])
+
+    def __len__(self) -> int:
+        """How many there are, G."""
+        return len(self.rotations)
+
+    @cached_property
+    def distinct_permutations(self) -> NDArray[np.int64]:
+        """The permutations, each once, [P, n]."""
+        return np.unique(self.permutations, axis=0)
+
+    def kept_by(self, elements: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which symmetries stay with these elements on the sites, [B, n]: [B, G]."""
+        return np.stack([(elements[:, p] == elements).all(axis=1) for p in self.permutations], 1)
+
+    def metric_mean(self, kept: NDArray[np.bool_] | None = None) -> Floats:
+        """Takes a flattened metric tensor to the part that keeps the symmetries, [9, 9].
+
+        Args:
+            kept: The symmetries that count, [G]; None for all.
+        """
+        rotations = self.rotations if kept is None else self.rotations[kept]
+        # vec(Rᵀ G R) = (Rᵀ ⊗ Rᵀ) vec(G), flattened row by row
+        mean: Floats = np.einsum("gki,glj->ijkl", rotations, rotations).reshape(9, 9)
+        return mean / len(rotations)
+
+    def displacement_mean(self, kept: NDArray[np.bool_] | None = None) -> Floats:
+        """Takes flattened fractional displacements to their invariant part, [3n, 3n].
+
+        Args:
+            kept: As above.
+        """
+        chosen = range(len(self)) if kept is None else np.flatnonzero(kept)
+        n = self.permutations.shape[1]
+        mean = np.zeros((n, 3, n, 3))
+        for g in chosen:
+            mean[self.permutations[g], :, np.arange(n), :] += self.rotations[g]
+        return mean.reshape(3 * n, 3 * n) / len(chosen)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,25 +97,18 @@ class TemplateSymmetry:
         level: "lattice" ties lattice lengths and angles; "space-group" also coordinates and
             elements.
         number: Of the space group, 1 to 230.
-        rotations: Its rotations, each once, [G, 3, 3].
+        operations: Of the cell, centring translations among them.
         orbits: A site's representative: the first of those that symmetry makes equivalent, [N].
-        gather: Takes the displacement of a site to its share of the representative's invariant
-            part, [N, 3, 3].
-        scatter: Takes the displacement of the representative to the site, [N, 3, 3].
         lattice: The template's lattice vectors as rows, Å, [3, 3].
-        frac_coords: The template's coordinates, [N, 3].
-        n_operations: Rotations and translations of the cell together.
+        frac_coords: The template's coordinates, which obey the operations exactly, [N, 3].
     """
 
     level: SymmetryLevel
     number: int
-    rotations: Floats
+    operations: Operations
     orbits: NDArray[np.int64]
-    gather: Floats
-    scatter: Floats
     lattice: Floats
     frac_coords: Floats
-    n_operations: int
     _raised: dict[tuple[int, ...], bool] = field(default_factory=dict)
 
     @property
@@ -69,17 +123,8 @@ class TemplateSymmetry:
 
     def invariant_metric(self, metric: Floats) -> Floats:
         """Part of a metric tensor, [3, 3], that keeps the rotations: the mean of its images."""
-        images = np.einsum("gki,kl,glj->gij", self.rotations, metric, self.rotations)
-        mean: Floats = images.mean(axis=0)
+        mean: Floats = (self.operations.metric_mean() @ metric.ravel()).reshape(3, 3)
         return mean
-
-    def invariant_displacements(self, displacements: Floats) -> Floats:
-        """Part of fractional displacements, [N, 3], that keeps the space group."""
-        shares = np.einsum("nij,nj->ni", self.gather, displacements)
-        total = np.zeros_like(displacements)
-        np.add.at(total, self.orbits, shares)
-        moved: Floats = np.einsum("nij,nj->ni", self.scatter, total[self.orbits])
-        return moved
 
     def is_raised(self, elements: Sequence[int] | NDArray[np.int64]) -> bool:
         """Whether elements, [N], equal on equivalent sites, make the template more symmetric.
@@ -92,7 +137,7 @@ class TemplateSymmetry:
         if key not in self._raised:
             numbers = np.searchsorted(self.representatives, self.orbits)
             found = space_group_data(self.lattice, self.frac_coords, np.array(key)[numbers])
-            self._raised[key] = found is None or len(found.rotations) > self.n_operations
+            self._raised[key] = found is None or len(found.rotations) > len(self.operations)
         return self._raised[key]
 
 
@@ -106,20 +151,29 @@ def find_symmetry(template: "Template", level: SymmetryLevel) -> TemplateSymmetr
     if found is None:
         msg = f"template {template.name!r}: spglib finds no space group, so symmetry must be 'free'"
         raise InputError(msg)
-    rotations = np.array(found.rotations, dtype=np.float64)
-    shifts = np.array(found.translations, dtype=np.float64)
-    orbits, gather, scatter, coords = _orbits(template.frac_coords, rotations, shifts)
+    lattice = np.array(template.to_structure().lattice.matrix)
+    operations = operations_of(found, lattice, template.frac_coords)
+    orbits, coords = _orbits(template.frac_coords, operations)
     return TemplateSymmetry(
         level=level,
         number=int(found.number),
-        rotations=np.unique(rotations, axis=0),
+        operations=operations,
         orbits=orbits,
-        gather=gather,
-        scatter=scatter,
-        lattice=np.array(template.to_structure().lattice.matrix),
+        lattice=lattice,
         frac_coords=coords,
-        n_operations=len(rotations),
     )
+
+
+def site_operations(template: "Template") -> Operations:
+    """Symmetries of a template with one element on each kind of site.
+
+    Cells of more than `MOST_SITES` have thousands, too many to go through one by one: there it is
+    the identity, as where spglib finds none.
+    """
+    if template.n_sites > MOST_SITES:
+        return Operations.identity(template.n_sites)
+    lattice = np.array(template.to_structure().lattice.matrix)
+    return operations_of(kind_symmetry(template), lattice, template.frac_coords)
 
 
 def kind_symmetry(template: "Template") -> "spglib.SpglibDataset | None":
@@ -148,31 +202,47 @@ def space_group_data(
         )
 
 
-def _orbits(
-    coords: Floats, rotations: Floats, shifts: Floats
-) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
-    """Representatives, `gather`, `scatter`, and coordinates that obey the operations exactly."""
-    n_sites = len(coords)
-    tree = cKDTree(_wrapped(coords), boxsize=1.0)
-    orbits = np.full(n_sites, -1, dtype=np.int64)
-    gather, scatter = np.zeros((n_sites, 3, 3)), np.zeros((n_sites, 3, 3))
+def operations_of(
+    found: "spglib.SpglibDataset | None", lattice: Floats, frac_coords: Floats
+) -> Operations:
+    """The symmetries that spglib has found, each with the site that it brings each site to.
+
+    Those that bring a site near none, or two sites to one, are left out; the identity stays.
+
+    Args:
+        found: What spglib says of the crystal; None stands for the identity alone.
+        lattice: Rows are lattice vectors, Å, [3, 3].
+        frac_coords: [n, 3].
+    """
+    if found is None:
+        return Operations.identity(len(frac_coords))
+    rotations = np.array(found.rotations, dtype=np.float64)
+    shifts = np.array(found.translations, dtype=np.float64)
+    moved = np.einsum("gij,nj->gni", rotations, frac_coords) + shifts[:, None]
+    tree = cKDTree(_wrapped(frac_coords), boxsize=1.0)
+    images = np.asarray(tree.query(_wrapped(moved))[1], dtype=np.int64)
+    off = np.linalg.norm(_short(moved - frac_coords[images]) @ lattice, axis=2).max(axis=1)
+    one_to_one = (np.sort(images, axis=1) == np.arange(len(frac_coords))).all(axis=1)
+    sound = one_to_one & (off < 2 * SYMPREC)
+    if not sound.any():
+        return Operations.identity(len(frac_coords))
+    return Operations(rotations[sound], shifts[sound], images[sound])
+
+
+def _orbits(coords: Floats, operations: Operations) -> tuple[NDArray[np.int64], Floats]:
+    """Representative of each site, [N], and coordinates that obey the operations exactly."""
+    orbits = operations.permutations.min(axis=0)
     exact = np.array(coords)
-    for first in range(n_sites):
-        if orbits[first] >= 0:
-            continue
-        images = rotations @ coords[first] + shifts
-        site_of = np.asarray(tree.query(_wrapped(images))[1])
+    for first in np.unique(orbits):
+        images = operations.rotations @ coords[first] + operations.translations
+        site_of = operations.permutations[:, first]
         stays = site_of == first
         near = images[stays] - np.round(images[stays] - coords[first])
         position = near.mean(axis=0)
-        stabiliser = rotations[stays].mean(axis=0)
-        sites, operation = np.unique(site_of, return_index=True)
-        orbits[sites] = first
-        scatter[sites] = rotations[operation]
-        gather[sites] = stabiliser @ np.linalg.inv(rotations[operation]) / len(sites)
-        moved = rotations[operation] @ position + shifts[operation]
+        sites, chosen = np.unique(site_of, return_index=True)
+        moved = operations.rotations[chosen] @ position + operations.translations[chosen]
         exact[sites] = coords[sites] + _short(moved - coords[sites])
-    return orbits, gather, scatter, _wrapped(exact)
+    return orbits, _wrapped(exact)
 
 
 def _short(difference: Floats) -> Floats:

@@ -8,12 +8,11 @@ from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from smoacs.chemistry import ELEMENTS
-from smoacs.relaxation.site_symmetry import SiteSymmetry
 from smoacs.request import DesignConfig
 from smoacs.request.chemical_rules import crystal_rules
 from smoacs.request.decoration_rules import decoration_rule
 from smoacs.search.exhaustive.decorations import decorations, n_fillings
-from smoacs.templates import build_template
+from smoacs.templates import build_template, site_operations
 
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR:DeprecationWarning")  # spglib
 
@@ -23,7 +22,7 @@ def template_of(name, **settings):
 
 
 def enumerated(template, rule=None):
-    symmetry = SiteSymmetry.of(template)
+    symmetry = site_operations(template)
     chunks = list(decorations(template, symmetry, rule))
     return [(chunk.combination, tuple(row)) for chunk in chunks for row in chunk.elements]
 
@@ -124,6 +123,6 @@ def test_rules_on_the_crystal_hold(settings, allows):
 
 
 def test_symmetries_of_a_perovskite():
-    symmetry = SiteSymmetry.of(build_template("perovskite"))
+    symmetry = site_operations(build_template("perovskite"))
     assert len(symmetry.rotations) == 48
     assert len(symmetry.distinct_permutations) == 6

@@ -2,19 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 
-from smoacs.crystals import DesignSpace, SoftCrystals
 from smoacs.search.exhaustive import regression
 from smoacs.search.exhaustive.regression import (
     NOISE,
     Regression,
     RestGuess,
     _likeness,
-    set_variables,
-    variables_of,
 )
-from smoacs.templates import build_template
 
 
 def some_decorations(n, seed):
@@ -49,16 +44,6 @@ def test_a_single_decoration_teaches_its_own_geometry():
     assert RestGuess(parts, geometry)(some_decorations(5, 1)) == pytest.approx(
         np.repeat(geometry, 5, axis=0)
     )
-
-
-def test_variables_are_those_that_were_set():
-    template = build_template("wurtzite")
-    soft = SoftCrystals.start(DesignSpace.from_templates([template] * 2), torch.Generator())
-    wanted = variables_of(soft)
-    wanted[:, :3] += torch.tensor([[0.03, 0.03, -0.02], [-0.01, -0.01, 0.05]])
-    wanted[:, 6:] += 0.01
-    set_variables(soft, wanted)
-    torch.testing.assert_close(variables_of(soft), wanted)
 
 
 def test_errors_are_those_of_decorations_left_out():

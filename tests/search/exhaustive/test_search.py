@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from smoacs.runs.tables import rank_table, summarise
 from smoacs.search import run_search
 from smoacs.search.exhaustive.decorations import n_fillings
 from smoacs.search.plan import plan_search
+from smoacs.search.settings import DEFAULT
 from toys import Conflict
 
 SPACE = ("K", "Rb", "Na", "Mg", "Ca", "Zn", "F", "Cl", "Br")
@@ -65,6 +67,17 @@ def config(**settings):
     return DesignConfig(**{**wanted, "at_rest": True, **settings})
 
 
+def judged(result, wanted, predictor):
+    """What the judge says of a result."""
+    return judge(
+        result.structures,
+        wanted.wanted,
+        predictor=predictor,
+        template=result.template,
+        must_rest=True,
+    )
+
+
 def species(structures):
     found = [[site.specie.symbol for site in s] for s in structures]
     return {(*row[:2], *sorted(row[2:], key=("F", "Cl", "Br").index)) for row in found}
@@ -78,7 +91,7 @@ def test_everything_that_meets_the_targets_at_rest_is_found(springs):
     assert len(result.structures) == len(expected)  # each once
     table = judge(
         result.structures,
-        config().parsed_targets(),
+        config().wanted,
         predictor=springs,
         template=result.template,
         must_rest=True,
@@ -113,33 +126,27 @@ def test_compositions_that_miss_the_tolerance_factor_cost_nothing(springs):
     factors = run_search(config(targets=("band_gap > 0",), n=100), predictor=springs)
     table = judge(
         factors.structures,
-        config(targets=targets).parsed_targets(),
+        config(targets=targets).wanted,
         predictor=springs,
         template=factors.template,
     )
     assert table["tolerance_factor_met"].sum() == len(set(relaxed))
 
 
-@pytest.fixture
-def learns_soon(monkeypatch):
-    """Lessons after every 10 of the 90 decorations."""
-    begin_with(10, monkeypatch)
-    for place in ("exhaustive.order.ROUND", "exhaustive.search.ROUND"):
-        monkeypatch.setattr(f"smoacs.search.{place}", 10)
-    monkeypatch.setattr("smoacs.search.exhaustive.search.ATOMS_TOGETHER", 50)
+def searching(**numbers):
+    """The default settings with other numbers of the exhaustive search."""
+    return replace(DEFAULT, exhaustive=replace(DEFAULT.exhaustive, **numbers))
 
 
-def begin_with(n, monkeypatch):
-    for module in ("exhaustive.order", "exhaustive.search", "plan"):
-        monkeypatch.setattr(f"smoacs.search.{module}.FIRST", n)
+SOON = searching(first=10, round=10, atoms_together=50)
+"""Lessons after every 10 of the 90 decorations."""
 
 
-@pytest.mark.usefixtures("learns_soon")
-def test_what_is_given_up_saves_calls_and_loses_nothing(springs, monkeypatch):
+def test_what_is_given_up_saves_calls_and_loses_nothing(springs):
     wanted = config(targets=("band_gap = 5.6 ± 0.1",))
-    early = run_search(wanted, predictor=springs)
-    begin_with(90, monkeypatch)
-    patient = run_search(wanted, predictor=springs)
+    early = run_search(wanted, predictor=springs, settings=SOON)
+    late = searching(first=90, round=10, atoms_together=50)
+    patient = run_search(wanted, predictor=springs, settings=late)
     assert patient.search["given_up"] == 0
     assert early.search["given_up"] > 20
     assert early.search["given_up"] + early.search["relaxed"] == 90
@@ -150,14 +157,14 @@ def test_what_is_given_up_saves_calls_and_loses_nothing(springs, monkeypatch):
     assert list(early.decorations["sites"]) == list(patient.decorations["sites"])
 
 
-@pytest.mark.usefixtures("learns_soon")
 @pytest.mark.parametrize(
     ("targets", "at_rest"),
     [(("maximize band_gap",), True), (("band_gap = 5.6 ± 0.1",), False)],
     ids=["an extreme", "any lattice"],
 )
 def test_nothing_is_given_up_that_might_count(springs, targets, at_rest):
-    result = run_search(config(targets=targets, at_rest=at_rest, n=3), predictor=springs)
+    wanted = config(targets=targets, at_rest=at_rest, n=3)
+    result = run_search(wanted, predictor=springs, settings=SOON)
     assert result.search["given_up"] == 0
     if at_rest:
         best = sorted(map(gap_at_rest, all_perovskites()))[-3:]
@@ -165,51 +172,52 @@ def test_nothing_is_given_up_that_might_count(springs, targets, at_rest):
         assert found == pytest.approx(best)
 
 
-@pytest.mark.usefixtures("learns_soon")
 def test_the_nearest_misses_rest_even_if_they_were_given_up(springs):
-    run = run_design(config(targets=("band_gap > 100",)), predictor=springs)
-    assert run.result.search["given_up"] > 20
-    assert run.table["at_rest"].all()
+    wanted = config(targets=("band_gap > 100",))
+    result = run_search(wanted, predictor=springs, settings=SOON)
+    assert result.search["given_up"] > 20
+    table = judged(result, wanted, springs)
+    assert table["at_rest"].all()
     best = sorted(map(gap_at_rest, all_perovskites()))[-10:]
-    assert sorted(run.table["band_gap"]) == pytest.approx(best, rel=0.02)
-    assert "no successes found" in run.result.search["note"]
+    assert sorted(table["band_gap"]) == pytest.approx(best, rel=0.02)
+    assert "no successes found" in result.search["note"]
 
 
-@pytest.mark.usefixtures("learns_soon")
 def test_a_stopped_search_goes_on_with_what_it_has_learnt(springs):
     wanted = config(targets=("band_gap = 5.6 ± 0.1",))
-    whole = run_search(wanted, predictor=springs)
+    whole = run_search(wanted, predictor=springs, settings=SOON)
     first = Notes(stop_after=5)
-    assert run_search(wanted, predictor=springs, keeper=first).interrupted
-    again = run_search(wanted, predictor=springs, keeper=Notes(last=first.kept))
+    assert run_search(wanted, predictor=springs, keeper=first, settings=SOON).interrupted
+    again = run_search(wanted, predictor=springs, keeper=Notes(last=first.kept), settings=SOON)
     assert again.structures == whole.structures
     assert again.predictor_calls == whole.predictor_calls
     assert again.search == whole.search
 
 
-@pytest.mark.usefixtures("learns_soon")
 def test_auto_ends_with_the_n_that_were_asked_for(springs):
     wanted = {"search": "auto", "n": 3, "steps": 300, "targets": ("band_gap = 4.8 ± 0.2",)}
-    first = run_design(config(**wanted), predictor=springs)
-    assert first.result.search["relaxed"] < 90
-    assert len(first.structures) == first.table["unique"].sum() == 3
+    first = run_search(config(**wanted), predictor=springs, settings=SOON)
+    assert first.search["relaxed"] < 90
+    table = judged(first, config(**wanted), springs)
+    assert len(first.structures) == table["unique"].sum() == 3
     assert re.search(
         r"the budget of 3 × 300 predictor calls; it ended unfinished, after \d+ of 90 decorations, "
         "with the 3 distinct successes asked for$",
-        first.result.search["note"],
+        first.search["note"],
     )
-    summary = summarise(rank_table(first.table, config().parsed_targets()), first.result)
+    summary = summarise(rank_table(table, config().wanted), first)
     assert "gives all" not in summary_text(summary, "run")
-    other = run_design(config(**wanted, seed=5), predictor=springs)
+    other = run_search(config(**wanted, seed=5), predictor=springs, settings=SOON)
     assert species(other.structures) != species(first.structures)
-    best = run_design(config(**(wanted | {"targets": ("maximize band_gap",)})), predictor=springs)
-    assert best.result.search["relaxed"] == 90
+    extreme = config(**(wanted | {"targets": ("maximize band_gap",)}))
+    best = run_search(extreme, predictor=springs, settings=SOON)
+    assert best.search["relaxed"] == 90
 
 
-@pytest.mark.usefixtures("learns_soon")
 def test_auto_ends_with_its_budget(springs, monkeypatch):
     monkeypatch.setattr("smoacs.search.plan.CALLS", {True: (1, 1, 1)})  # too hopeful
-    result = run_search(config(search="auto", n=90, steps=2), predictor=springs)
+    wanted = config(search="auto", n=90, steps=2)
+    result = run_search(wanted, predictor=springs, settings=SOON)
     assert 80 < result.predictor_calls <= 180
     seen = result.search["relaxed"] + result.search["given_up"]
     assert 0 < seen == 90 - result.search["not_looked_at"] < 90
@@ -226,33 +234,34 @@ class ManySprings(Springs):
     )
 
 
-def test_auto_takes_the_most_promising_where_not_all_fit(monkeypatch):
-    begin_with(40, monkeypatch)
+def test_auto_takes_the_most_promising_where_not_all_fit():
+    settings = searching(first=40)
     springs = CombinedPredictor([ManySprings(), ToleranceFactor()])
     wanted = config(search="auto", n=40, steps=32, targets=("band_gap = 4.0 ± 0.05",))
-    run = run_design(wanted, predictor=springs)
-    told = run.result.search
-    every = run_search(config(targets=wanted.targets, n=1000), predictor=springs).search
+    result = run_search(wanted, predictor=springs, settings=settings)
+    told = result.search
+    everything = config(targets=wanted.targets, n=1000)
+    every = run_search(everything, predictor=springs, settings=settings).search
     assert told["possible_by_composition"] == every["relaxed"] + every["given_up"] > 500
     assert told["note"].startswith(f"unfinished search: of {every['relaxed'] + every['given_up']}")
     assert "it ended unfinished, after" in told["note"]
     assert told["not_looked_at"] > 200
     assert told["relaxed"] + told["given_up"] + told["not_looked_at"] > 500
-    assert run.result.predictor_calls <= 40 * 32
+    assert result.predictor_calls <= 40 * 32
     assert 10 < every["distinct_successes"] <= 40
     assert told["distinct_successes"] >= 0.9 * every["distinct_successes"]
-    assert not run.result.interrupted
-    summary = summarise(rank_table(run.table, wanted.parsed_targets()), run.result)
+    assert not result.interrupted
+    table = judged(result, wanted, springs)
+    summary = summarise(rank_table(table, wanted.wanted), result)
     assert f"{told['not_looked_at']:,} not looked at" in summary_text(summary, "run")
 
 
-def test_auto_ends_where_nothing_is_promising_any_more(monkeypatch):
-    begin_with(40, monkeypatch)
-    monkeypatch.setattr("smoacs.search.exhaustive.search.STALE", 30)
+def test_auto_ends_where_nothing_is_promising_any_more():
+    settings = searching(first=40, stale=30)
     springs = CombinedPredictor([ManySprings(), ToleranceFactor()])
     wanted = config(search="auto", n=40, steps=32, targets=("band_gap = 6.3 ± 0.15",))
-    result = run_search(wanted, predictor=springs)
-    every = run_search(config(targets=wanted.targets), predictor=springs).search
+    result = run_search(wanted, predictor=springs, settings=settings)
+    every = run_search(config(targets=wanted.targets), predictor=springs, settings=settings).search
     assert result.search["note"].endswith("decorations, with little hope for the others")
     assert result.search["distinct_successes"] == every["distinct_successes"] > 0
     assert result.predictor_calls < 40 * 32
@@ -263,7 +272,7 @@ def test_n_bounds_what_comes_back_and_the_summary_says_so(springs):
     run = run_design(config(n=4), predictor=springs)
     assert len(run.structures) == 4
     assert run.table["unique"].all()
-    summary = summarise(rank_table(run.table, config().parsed_targets()), run.result)
+    summary = summarise(rank_table(run.table, config().wanted), run.result)
     total = run.result.search["successes"]
     assert f"-n {total} gives all" in summary_text(summary, "run")
 
@@ -355,23 +364,25 @@ class Notes:
         self.count += 1
 
 
-def test_a_stopped_search_goes_on_where_it_was(springs, monkeypatch):
-    monkeypatch.setattr("smoacs.search.exhaustive.search.ATOMS_TOGETHER", 100)  # 20 perovskites
-    whole = run_search(config(), predictor=springs)
+TWENTY = searching(atoms_together=100)
+"""20 perovskites at once."""
+
+
+def test_a_stopped_search_goes_on_where_it_was(springs):
+    whole = run_search(config(), predictor=springs, settings=TWENTY)
     first = Notes(stop_after=2)
-    part = run_search(config(), predictor=springs, keeper=first)
+    part = run_search(config(), predictor=springs, keeper=first, settings=TWENTY)
     assert part.interrupted
     assert part.search["relaxed"] == 40
-    again = run_search(config(), predictor=springs, keeper=Notes(last=first.kept))
+    again = run_search(config(), predictor=springs, keeper=Notes(last=first.kept), settings=TWENTY)
     assert not again.interrupted
     assert again.structures == whole.structures
     assert again.predictor_calls == whole.predictor_calls
 
 
-def test_progress_counts_decorations(springs, monkeypatch):
-    monkeypatch.setattr("smoacs.search.exhaustive.search.ATOMS_TOGETHER", 100)
+def test_progress_counts_decorations(springs):
     events = []
-    run_search(config(), predictor=springs, progress=events.append)
+    run_search(config(), predictor=springs, progress=events.append, settings=TWENTY)
     assert [event.step for event in events] == [20, 40, 60, 80, 90]
     assert {event.n_steps for event in events} == {90}
 
@@ -383,7 +394,7 @@ def test_progress_counts_decorations(springs, monkeypatch):
 def test_auto_takes_what_fits_and_says_why(springs, search, n, method):
     settings = config(search=search, n=n)
     template = settings.resolved_template(springs.elements)
-    plan = plan_search(settings, template, settings.parsed_targets(), springs)
+    plan = plan_search(settings, template, springs, settings=DEFAULT.exhaustive)
     assert ("exhaustive" if plan.space else "gradient") == method
     assert plan.note.count("\n") == 0
     if search == "gradient":
@@ -406,7 +417,7 @@ def test_a_space_too_large_is_refused_with_its_size(springs):
     template = config(repeat=3).resolved_template(springs.elements)
     assert n_fillings(template) > 10**60
     settings = config(repeat=3, search="auto")
-    plan = plan_search(settings, template, settings.parsed_targets(), springs)
+    plan = plan_search(settings, template, springs, settings=DEFAULT.exhaustive)
     assert plan.space is None
     assert "does not fit" in plan.note
 

@@ -1,11 +1,12 @@
 import pytest
 import torch
+from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import N_ELEMENTS
-from smoacs.crystals import DesignSpace, SoftCrystals
+from smoacs.crystals import Candidates, DesignSpace
 from smoacs.search.gradient.copy_mutate import choose_sources, copy_and_mutate
 from smoacs.search.settings import PAPER, CopyMutateSettings
-from smoacs.templates import perovskite
+from smoacs.templates import from_structure, perovskite
 
 INF = float("inf")
 SETTINGS = CopyMutateSettings(steps=(10,), noise=0.01, top_share=0.10, keep_share=0.05)
@@ -93,7 +94,7 @@ def test_order_of_the_batch_does_not_matter():
 
 def soft_perovskites(n=6):
     space = DesignSpace.from_templates([perovskite()] * n)
-    soft = SoftCrystals.start(space, generator(), score_noise=0.5, combination_noise=0.5)
+    soft = Candidates.start(space, generator(), score_noise=0.5, combination_noise=0.5)
     with torch.no_grad():
         soft.displacements.add_(0.05 * torch.randn(soft.displacements.shape, generator=generator()))
     return soft
@@ -112,7 +113,7 @@ def test_copies_are_noisy_and_start_their_elements_anew():
         assert torch.equal(now[~changed], then[~changed])
         if name != "element_scores":
             difference = (now - then[source])[changed]
-            assert difference.abs().max() < 1e-3
+            assert difference.abs().max() < 1e-3 * (soft.length_scale if name == "lengths" else 1)
             assert (difference != 0).any(1).all()
     scores = soft.element_scores.detach().view(6, -1)[changed]
     assert (scores - 1 / N_ELEMENTS).abs().max() < 1e-3
@@ -123,11 +124,25 @@ def test_copies_are_noisy_and_start_their_elements_anew():
 def test_copies_stay_within_bounds():
     soft = soft_perovskites()
     copy_and_mutate(soft, torch.tensor([0, 0, 0, 0, 0, 0]), 10.0, generator())
-    lengths, angles = soft.cell_parameters()
+    lengths, angles = soft.lengths, soft.angles
     assert lengths.min() >= 2 - 1e-5
     assert lengths.max() <= 10 + 1e-5
     assert (angles == 90).all()
     assert soft.displacements.abs().max() <= 0.15
+
+
+def test_noise_is_a_share_of_what_lengths_and_angles_may_span():
+    lattice = Lattice.from_parameters(4.1, 5.2, 6.3, 75, 95, 110)
+    structure = Structure(lattice, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.4, 0.6]])
+    space = DesignSpace.from_templates([from_structure(structure)] * 400)
+    soft = Candidates.start(space, generator())
+    before = soft.lengths.detach().clone(), soft.angles.detach().clone()
+    source = torch.zeros(400, dtype=torch.int64)
+    copy_and_mutate(soft, source, 1e-3, generator())
+    lengths = (soft.lengths.detach() - before[0])[1:]
+    angles = (soft.angles.detach() - before[1])[1:]
+    assert float(lengths.std()) == pytest.approx(6.3e-3, rel=0.1)
+    assert float(angles.std()) == pytest.approx(0.12, rel=0.1)  # of 30° to 150°
 
 
 def test_nothing_changes_without_copies():

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from smoacs.crystals import ATOMS_AT_ONCE, Crystals, DesignSpace, SoftCrystals, neighbor_list
-from smoacs.evaluation import threads
+from smoacs.crystals import Candidates, Crystals, DesignSpace, neighbor_list
+from smoacs.evaluation import Evaluator, LossSlopes, threads
 from smoacs.predictors import CombinedPredictor, ToleranceFactor
-from smoacs.search.gradient.objective import Objective
-from smoacs.targets import Target
+from smoacs.search.gradient.objective import Objective, pulled_back
+from smoacs.targets import Target, Targets
 from smoacs.templates import perovskite
 from toys import Bowl, PairEnergy, random_structures
 
@@ -24,8 +24,9 @@ def crystals():
 
 
 def evaluated(crystals, targets=TARGETS, predictor=PREDICTOR, **settings):
-    with Objective(predictor, targets, **settings) as objective:
-        return objective(crystals, loss)
+    wanted = Targets(targets)
+    with Evaluator(predictor, wanted.properties, **settings) as evaluator:
+        return Objective(evaluator, wanted)(crystals, loss)
 
 
 @pytest.mark.parametrize("atoms", [1, 5, 10_000])
@@ -108,40 +109,103 @@ def test_value_that_is_finite_with_a_gradient_that_is_not(crystals):
 
 def test_radii_have_gradients_too():
     space = DesignSpace.from_templates([perovskite()] * 3)
-    soft = SoftCrystals.start(space, torch.Generator().manual_seed(0), score_noise=0.5)
-    crystals = soft.crystals(0.5)
+    soft = Candidates.start(space, torch.Generator().manual_seed(0), score_noise=0.5)
+    crystals = soft.soft(0.5)
     predictor = CombinedPredictor([Bowl(), ToleranceFactor()])
     targets = (Target.parse("1.4 <= tolerance_factor <= 1.5"), Target.parse("toy < -1"))
     found = evaluated(crystals, targets, predictor)
     assert found.radii_grad.shape == (15,)
     assert found.radii_grad.abs().min() > 0
     out = predictor(crystals, neighbor_list(crystals, 0.0))
-    variables = (soft.lengths, soft.element_scores, soft.combination_scores)
+    names = ("lengths", "element_scores", "combination_scores")
     losses = sum(loss(t, out[t.property]) for t in targets)
-    expected = torch.autograd.grad(losses.sum(), variables, retain_graph=True)
-    found.backward(crystals)
-    for variable, gradient in zip(variables, expected, strict=True):
+    leaves = [soft.variables[name] for name in names]
+    expected = torch.autograd.grad(losses.sum(), leaves, retain_graph=True)
+    grads = pulled_back(crystals, found, soft.variables)
+    assert set(grads) == {*names, "displacements"}  # the angles are fixed
+    for name, gradient in zip(names, expected, strict=True):
         assert gradient.abs().max() > 1e-4
-        torch.testing.assert_close(variable.grad, gradient)
+        torch.testing.assert_close(grads[name], gradient)
 
 
 def test_calls_are_counted_per_crystal(crystals):
     toy = Bowl()
-    with Objective(toy, (TARGETS[1],), batch_size=2) as objective:
+    with Evaluator(toy, ("toy",), batch_size=2) as evaluator:
+        objective = Objective(evaluator, Targets((TARGETS[1],)))
         objective(crystals, loss)
         objective(crystals.select(torch.tensor([0, 4])), loss)
-        assert objective.predictor_calls == toy.calls == 8
-        assert objective.seconds["predictor"] > 0
+        assert evaluator.predictor_calls == toy.calls == 8
+        assert evaluator.seconds["predictor"] > 0
 
 
-def test_threads_of_torch_are_given_back():
-    threads = torch.get_num_threads()
-    with Objective(Bowl(), (TARGETS[1],)):
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == threads
+def test_each_candidate_has_its_own_number_in_every_chunk(crystals):
+    """A front weighs the targets of each candidate in its own way."""
+
+    class Numbered:
+        def observe(self, values):
+            self.values = values
+
+        def loss(self, costs, candidates):
+            return costs[:, 0] * (1 + candidates)
+
+    targets = Targets((Target.parse("minimize toy"),))
+    with Evaluator(Bowl(), ("toy",), batch_size=1) as evaluator:
+        objective = Objective(evaluator, targets, front=Numbered())
+        whole = objective(crystals, loss)
+        part = objective(crystals.select(torch.tensor([1, 3])), loss, torch.tensor([1, 3]))
+    toy = whole.values["toy"]
+    torch.testing.assert_close(whole.loss, loss(targets[0], toy) * torch.arange(1, 7))
+    torch.testing.assert_close(part.loss, whole.loss[[1, 3]])
 
 
-def test_single_crystals_do_not_reach_the_evaluation_chunks(crystals):
-    # The chunk size of the search and that of `evaluate` are separate settings.
-    assert max(threads.ATOMS_PER_CHUNK) < ATOMS_AT_ONCE
-    assert evaluated(crystals.select(torch.tensor([5]))).loss.shape == (1,)
+def slopes_of(values, finite, **rest):
+    empty = torch.zeros(len(finite))
+    return LossSlopes(
+        values=values,
+        finite=finite,
+        loss=empty,
+        species_grad=torch.zeros(0, 98),
+        frac_grad=torch.zeros(0, 3),
+        cell_grad=torch.zeros(len(finite), 3, 3),
+        **rest,
+    )
+
+
+def test_all_targets_must_be_met():
+    targets = Targets.of(["a > 1", "maximize b"])
+    values = {"a": torch.tensor([2.0, 0.0, 2.0, 2.0]), "b": torch.tensor([0.0, 0.0, torch.nan, 0])}
+    slopes = slopes_of(values, torch.tensor([True, True, True, False]))
+    with Evaluator(Bowl(), ()) as evaluator:
+        objective = Objective(evaluator, targets)
+        assert objective.met(slopes).tolist() == [True, False, False, False]
+
+
+def test_what_has_to_rest_must_rest():
+    values = {"a": torch.full((4,), 2.0)}
+    rest = {
+        "pressure": torch.tensor([0.0, 5.0, 0.0, -1.0]),
+        "max_force": torch.tensor([0.0, 0.0, 0.5, 0.05]),
+    }
+    slopes = slopes_of(values, torch.ones(4, dtype=torch.bool), **rest)
+    with Evaluator(Bowl(), ()) as evaluator:
+        objective = Objective(evaluator, Targets.of(["a > 1"]), at_rest=True)
+        assert objective.met(slopes).tolist() == [True, False, False, True]
+
+
+def test_at_rest_geometry_follows_the_energy_and_chemistry_the_targets(crystals):
+    targets = Targets.of(["toy < -1"])
+    stack = CombinedPredictor([PairEnergy(), Bowl()])
+    with Evaluator(stack, ("toy",)) as evaluator:
+        found = Objective(evaluator, targets, at_rest=True)(crystals, loss)
+        energy = evaluator.energy_slopes(crystals)
+        bare = Objective(evaluator, targets, at_rest=True)(crystals, loss, chemistry=False)
+    torch.testing.assert_close(found.cell_grad, energy.cell_grad)
+    torch.testing.assert_close(found.frac_grad, energy.frac_grad)
+    torch.testing.assert_close(found.pressure, energy.pressure)
+    torch.testing.assert_close(found.max_force, energy.max_force)
+    assert "formation_energy" not in found.values
+    whole = evaluated(crystals, targets.each, Bowl())
+    torch.testing.assert_close(found.species_grad, whole.species_grad)
+    assert (bare.species_grad == 0).all()
+    torch.testing.assert_close(bare.cell_grad, found.cell_grad)
+    torch.testing.assert_close(bare.loss, found.loss)

@@ -13,7 +13,7 @@ from smoacs.crystals import Crystals, DesignSpace
 from smoacs.evaluation import evaluate_residuals, is_at_rest
 from smoacs.request import DesignConfig
 from smoacs.search import run_search
-from smoacs.search.gradient.crystal_rows import composition_keys
+from smoacs.search.compositions import composition_keys
 from smoacs.search.gradient.known_crystals import Beginning, begun, of_seed
 from smoacs.search.seeds import rounds
 from smoacs.search.seeds.rounds import ROUND_STEPS, Part, Taken, best_of, next_parts, reduced
@@ -241,10 +241,9 @@ def test_crystals_to_begin_with_are_taken_as_they_are():
     shifted = template.frac_coords + 0.01 * np.arange(18).reshape(6, 3)
     species = ["Sn"] * 2 + ["O"] * 4
     known = Beginning(Structure(lattice, species, shifted), template.combination_names[0])
-    soft = begun(DesignSpace.from_templates([template] * 2), template, [known] * 2)
-    combination, elements = soft.discretise()
-    assert combination.tolist() == [0, 0]
-    for structure in soft.hard_crystals(combination, elements).to_structures():
+    candidates = begun(DesignSpace.from_templates([template] * 2), template, [known] * 2)
+    assert candidates.combination.tolist() == [0, 0]
+    for structure in candidates.hard().to_structures():
         assert [site.specie.symbol for site in structure] == species
         assert structure.lattice.parameters == pytest.approx(lattice.parameters, abs=1e-3)
         assert structure.frac_coords == pytest.approx(shifted, abs=1e-5)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smoacs.relaxation.site_symmetry import SiteSymmetry
 from smoacs.request.decoration_rules import Rule
-from smoacs.templates import Template
+from smoacs.templates import Operations, Template
 
 CHUNK = 16_384
 """Decorations worked on at the same time."""
@@ -36,7 +35,7 @@ def n_fillings(template: Template) -> int:
 
 
 def decorations(
-    template: Template, symmetry: SiteSymmetry, rule: Rule | None = None
+    template: Template, symmetry: Operations, rule: Rule | None = None
 ) -> Iterator[Decorations]:
     """Give every allowed decoration once, in chunks: the first of each set of symmetric copies.
 

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
 from smoacs.chemistry import ELEMENTS
-from smoacs.crystals import SoftCrystals
+from smoacs.crystals import Candidates
 from smoacs.predictors import physical
 from smoacs.search.exhaustive.survey import Space
-from smoacs.targets import Target
+from smoacs.targets import Targets
 from smoacs.targets.front import front_ranks
-from smoacs.targets.scalarisation import extremes
 
 Arrays = dict[str, NDArray[Any]]
 """Results by name, a row for each decoration."""
@@ -29,9 +27,7 @@ class Found:
     """What an exhaustive search found.
 
     Attributes:
-        soft: Geometry of the crystals to return, best first.
-        combination: Combination of each, [R].
-        elements: Element of each site, [R·n].
+        candidates: The crystals to return, best first, [R].
         losses: Of the targets, [R].
         history: Properties of the crystals to return, in long form, as of a single step.
         decorations: A row for each decoration that was evaluated: `combination`, `sites` (its
@@ -48,9 +44,7 @@ class Found:
         end: Why it ended where it did, in words; empty if there is nothing to say.
     """
 
-    soft: SoftCrystals
-    combination: Tensor
-    elements: Tensor
+    candidates: Candidates
     losses: tuple[float, ...]
     history: pd.DataFrame
     decorations: pd.DataFrame
@@ -86,7 +80,7 @@ class Findings:
 
     space: Space
     rows: NDArray[np.int64]
-    targets: Sequence[Target]
+    targets: Targets
     properties: Sequence[str]
     results: Arrays
 
@@ -119,7 +113,7 @@ class Findings:
 
     def _ranks(self, n: int) -> NDArray[np.int64]:
         """Ranks of the fronts of successes, [D]: 0 without conflicting targets."""
-        wanted = extremes(self.targets)
+        wanted = self.targets.extremes
         ranks = np.zeros(len(self.results["met"]), dtype=np.int64)
         if len(wanted) > 1:
             met = self.successes

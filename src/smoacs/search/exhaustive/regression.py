@@ -3,15 +3,12 @@
 from functools import cache, cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pymatgen.core import Element
 from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import spotri
-from torch import Tensor
 
 from smoacs.chemistry import ELEMENTS
-from smoacs.crystals import SoftCrystals
 
 NOISE = 0.2
 """Variance that likeness does not explain, over that of two decorations that are the same."""
@@ -105,30 +102,3 @@ def _kinship() -> NDArray[np.float32]:
     kinship = KINSHIP * np.exp(-distance / 2) + (1 - KINSHIP) * np.eye(len(elements))
     narrow: NDArray[np.float32] = kinship.astype(np.float32)
     return narrow
-
-
-def variables(lengths: Tensor, angles: Tensor, displacements: Tensor) -> Tensor:
-    """Geometry of b crystals as one row each, [b, 6 + 3n].
-
-    Args:
-        lengths: Å, [b, 3]; their logarithms are the variables.
-        angles: Scaled as those of `SoftCrystals`, [b, 3].
-        displacements: Fractional, [b, n, 3].
-    """
-    return torch.cat([lengths.log(), angles, displacements.flatten(1)], 1)
-
-
-def variables_of(soft: SoftCrystals) -> Tensor:
-    """The same of crystals as they are now."""
-    lengths = soft.lengths.detach() * soft.length_unit
-    displacements = soft.displacements.detach().view(len(lengths), -1, 3)
-    return variables(lengths, soft.angles.detach(), displacements)
-
-
-def set_variables(soft: SoftCrystals, variables: Tensor) -> None:
-    """Give crystals the geometry that `variables_of` would return."""
-    with torch.no_grad():
-        soft.lengths.copy_(variables[:, :3].exp() / soft.length_unit)
-        soft.angles.copy_(variables[:, 3:6])
-        soft.displacements.copy_(variables[:, 6:].reshape(-1, 3))
-    soft.project()

@@ -11,11 +11,10 @@ from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate
 from smoacs.predictors import CombinedPredictor, Predictor
-from smoacs.relaxation.site_symmetry import SiteSymmetry
 from smoacs.request.decoration_rules import Rule
 from smoacs.search.exhaustive.decorations import Decorations, decorations, n_fillings
 from smoacs.targets import Target
-from smoacs.templates import Template
+from smoacs.templates import Operations, Template, site_operations
 
 LIMIT = 1_000_000
 """Most decorations that are relaxed: an hour with the built-in predictor on two cores for five
@@ -41,7 +40,7 @@ class Space:
     """
 
     template: Template
-    symmetry: SiteSymmetry
+    symmetry: Operations
     n_decorations: int
     combination: NDArray[np.int16]
     elements: NDArray[np.uint8]
@@ -87,7 +86,7 @@ def survey(
     fillings = n_fillings(template)
     if fillings > limit * MOST_COPIES:
         return None
-    symmetry = SiteSymmetry.of(template)
+    symmetry = site_operations(template)
     if fillings > limit * RULED_OUT * len(symmetry.distinct_permutations):
         return None
     total = left = 0

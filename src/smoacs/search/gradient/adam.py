@@ -5,8 +5,9 @@ so a candidate that starts anew or rests would inherit the bias correction and m
 others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,35 +21,41 @@ class Variable:
     """One tensor to optimise.
 
     Attributes:
-        tensor: A leaf whose rows belong to candidates, [rows, ...].
+        tensor: Its rows belong to candidates, [rows, ...].
         system_idx: Candidate of each row, [rows].
-        learning_rate: Step size.
+        learning_rate: Step size, in the tensor's unit; of all of it, or shaped like it.
         epsilon: Gradients well below this shrink the steps instead of being scaled up.
     """
 
     tensor: Tensor
     system_idx: Tensor
-    learning_rate: float
+    learning_rate: float | Tensor
     epsilon: float = 1e-8
 
 
 class CandidateAdam:
     """Moments and step counts of every candidate."""
 
+    NOT_STATE: ClassVar = frozenset({"variables", "_beta2"})
+
     def __init__(
-        self, variables: Sequence[Variable], n_systems: int, *, beta2: float = BETA2
+        self, variables: Mapping[str, Variable], n_systems: int, *, beta2: float = BETA2
     ) -> None:
         """Start with no momentum for any of the `n_systems` candidates."""
         self._beta2 = beta2
-        self.variables = tuple(variables)
-        self._first = [torch.zeros_like(v.tensor) for v in variables]
-        self._second = [torch.zeros_like(v.tensor) for v in variables]
-        self._steps = torch.zeros(n_systems, device=variables[0].tensor.device)
+        self.variables = dict(variables)
+        self._first = {n: torch.zeros_like(v.tensor) for n, v in self.variables.items()}
+        self._second = {n: torch.zeros_like(v.tensor) for n, v in self.variables.items()}
+        first = next(iter(self.variables.values()))
+        self._steps = torch.zeros(n_systems, device=first.tensor.device)
 
-    def step(self, factor: float, moving: Tensor | None = None) -> None:
-        """Move along the tensors' gradients and clear these.
+    def changes(
+        self, grads: Mapping[str, Tensor], factor: float, moving: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """The next step, by name of the variable.
 
         Args:
+            grads: Of the loss by the variables; those left out stay.
             factor: Multiplies every learning rate (the schedule).
             moving: Candidates to move, [B]; None moves all.
         """
@@ -65,31 +72,30 @@ class CandidateAdam:
             ]
         )
         of_rows: dict[tuple[int, int, torch.dtype], tuple[Tensor, ...]] = {}
+        found = {}
         with torch.no_grad():
-            for variable, first, second in zip(
-                self.variables, self._first, self._second, strict=True
-            ):
-                tensor, grad = variable.tensor, variable.tensor.grad
-                if grad is None:
-                    continue
-                rows = variable.system_idx
+            for name, grad in grads.items():
+                variable = self.variables[name]
+                tensor, rows = variable.tensor, variable.system_idx
                 alike = (id(rows), tensor.dim(), tensor.dtype)
                 if alike not in of_rows:
-                    found = of_systems.index_select(1, rows).to(tensor)
-                    of_rows[alike] = found.view(4, -1, *(1,) * (tensor.dim() - 1)).unbind()
+                    own = of_systems.index_select(1, rows).to(tensor)
+                    of_rows[alike] = own.view(4, -1, *(1,) * (tensor.dim() - 1)).unbind()
                 w1, w2, r, c2 = of_rows[alike]
                 if moving is not None:  # one that is not finite may stand still
-                    grad = grad.where(w1 > 0, 0.0)
+                    grad = grad.where(w1 > 0, 0.0)  # noqa: PLW2901 - the part that counts
+                first, second = self._first[name], self._second[name]
                 first.lerp_(grad, w1)
                 second.lerp_(grad * grad, w2)
                 scale = (second / c2).sqrt_().add_(variable.epsilon)
-                tensor.addcdiv_(first * r, scale, value=-factor * variable.learning_rate)
-                tensor.grad = None
+                step = (first * r).div_(scale)
+                found[name] = step.mul_(-factor * variable.learning_rate)
+        return found
 
     def restart(self, systems: Tensor) -> None:
         """Forget momentum and step count of some candidates ([B] bool)."""
         self._steps[systems] = 0
-        for variable, first, second in zip(self.variables, self._first, self._second, strict=True):
+        for name, variable in self.variables.items():
             rows = systems[variable.system_idx]
-            first[rows] = 0
-            second[rows] = 0
+            self._first[name][rows] = 0
+            self._second[name][rows] = 0

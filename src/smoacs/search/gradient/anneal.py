@@ -1,23 +1,19 @@
 """The gradient stage: soft crystals descend the targets' losses while the temperature falls."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from smoacs.crystals import SoftCrystals
-from smoacs.evaluation import is_at_rest
-from smoacs.relaxation.lattice import LatticeRelaxer
+from smoacs.crystals import Candidates
+from smoacs.relaxation import SecantLattice
 from smoacs.search.gradient.adam import CandidateAdam, Variable
 from smoacs.search.gradient.copy_mutate import choose_sources, copy_and_mutate
-from smoacs.search.gradient.objective import Evaluation, Objective
+from smoacs.search.gradient.objective import Objective, pulled_back
 from smoacs.search.progress import Recorder
-from smoacs.search.settings import AnnealSettings, CopyMutateSettings, FinishSettings
-from smoacs.search.state import leaves
+from smoacs.search.settings import AnnealSettings, CopyMutateSettings, GeometrySettings
 from smoacs.targets import Target
-from smoacs.targets.caution import cautious
 
 
 def temperature(settings: AnnealSettings, step: int, horizon: int) -> float:
@@ -34,18 +30,6 @@ def cosine(step: int, horizon: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, horizon))))
 
 
-def all_met(targets: Sequence[Target], evaluation: Evaluation) -> Tensor:
-    """Candidates that are finite, meet every target and, where asked for, are at rest, [B]."""
-    met = [
-        cautious(target, evaluation.margins).met(evaluation.values[target.property])
-        for target in targets
-    ]
-    verdict = torch.stack(met).all(0) & evaluation.finite
-    if evaluation.pressure is not None and evaluation.max_force is not None:
-        verdict = verdict & is_at_rest(evaluation.pressure, evaluation.max_force)
-    return verdict
-
-
 @dataclass
 class _Schedule:
     """Cosine that the learning rates follow: its height and the step where it began."""
@@ -55,7 +39,7 @@ class _Schedule:
 
 
 def anneal(
-    soft: SoftCrystals,
+    candidates: Candidates,
     objective: Objective,
     settings: AnnealSettings,
     *,
@@ -64,10 +48,10 @@ def anneal(
     generator: torch.Generator,
     recorder: Recorder,
 ) -> None:
-    """Move the candidates in place for `steps` steps.
+    """Move soft candidates for `steps` steps.
 
     Args:
-        soft: The candidates.
+        candidates: Those to move.
         objective: Evaluates them.
         settings: Learning rates and temperatures.
         copy_mutate: Population steps; None for none.
@@ -81,70 +65,73 @@ def anneal(
             return target.paper_loss(values)
         return target.loss(values, inner=settings.inner)
 
-    adam = _optimiser(soft, settings)
-    relaxer = LatticeRelaxer(soft) if objective.at_rest else None
+    adam = _optimiser(candidates, settings)
+    lattice = SecantLattice(candidates) if objective.at_rest else None
     schedule = _Schedule()
     parts = {
-        "soft": leaves(soft),
-        "objective": objective,
+        "candidates": candidates.state,
+        "evaluator": objective.evaluator,
         "front": objective.front,
         "generator": generator,
         "adam": adam,
-        "relaxer": relaxer,
+        "lattice": lattice,
         "schedule": schedule,
     }
-    for step in recorder.steps_of("annealing", steps, parts, soft.lengths.device):
-        crystals = soft.crystals(
+    for step in recorder.steps_of("annealing", steps, parts, candidates.lengths.device):
+        crystals = candidates.soft(
             temperature(settings, step, steps), second_softmax=settings.second_softmax
         )
-        evaluation = objective(crystals, loss)
-        met = all_met(objective.targets, evaluation)
-        recorder.record("annealing", evaluation.values, met)
+        slopes = objective(crystals, loss)
+        met = objective.met(slopes)
+        recorder.record("annealing", slopes.values, met)
         factor = schedule.level * cosine(step - schedule.begin, steps - schedule.begin)
         if copy_mutate is not None and step + 1 in copy_mutate.steps:
-            source = choose_sources(evaluation.loss, met, copy_mutate, generator)
-            changed = copy_and_mutate(soft, source, copy_mutate.noise, generator)
+            source = choose_sources(slopes.loss, met, copy_mutate, generator)
+            changed = copy_and_mutate(candidates, source, copy_mutate.noise, generator)
             adam.restart(changed)
             schedule.level, schedule.begin = factor, step + 1
             continue
-        evaluation.backward(crystals)
-        if relaxer is not None:
-            relaxer.step(crystals.volume.detach())
-        adam.step(factor)
-        soft.project()
+        grads = pulled_back(crystals, slopes, candidates.variables)
+        if lattice is not None and "lengths" in grads:
+            lattice.step(grads.pop("lengths"), crystals.volume.detach())
+        candidates.move(adam.changes(grads, factor))
 
 
-def _optimiser(soft: SoftCrystals, settings: AnnealSettings) -> CandidateAdam:
-    geometry = geometry_variables(soft, settings)
-    # Of the lattice lengths: the same tensor, whose rows Adam then looks up once.
-    systems, sites = geometry[0].system_idx, soft.space.system_idx
-    chemistry = [
-        Variable(soft.element_scores, sites, settings.learning_rate_scores),
-        Variable(soft.combination_scores, systems, settings.learning_rate_scores),
-    ]
-    return CandidateAdam(
-        [*geometry, *chemistry],
-        soft.space.n_systems,
-        beta2=settings.geometry.beta2,
+def _optimiser(candidates: Candidates, settings: AnnealSettings) -> CandidateAdam:
+    variables = geometry_variables(
+        candidates,
+        lattice=settings.learning_rate_lattice,
+        coords=settings.learning_rate_coords,
+        settings=settings.geometry,
     )
+    # The same tensors, whose rows Adam then looks up once.
+    systems, sites = variables["lengths"].system_idx, candidates.space.system_idx
+    rate = settings.learning_rate_scores
+    chemistry = {
+        "element_scores": Variable(candidates.element_scores, sites, rate),
+        "combination_scores": Variable(candidates.combination_scores, systems, rate),
+    }
+    return CandidateAdam(variables | chemistry, len(candidates), beta2=settings.geometry.beta2)
 
 
 def geometry_variables(
-    soft: SoftCrystals, settings: AnnealSettings | FinishSettings
-) -> list[Variable]:
+    candidates: Candidates, *, lattice: float, coords: float, settings: GeometrySettings
+) -> dict[str, Variable]:
     """Lattice and coordinates as variables of Adam.
 
-    Where a `LatticeRelaxer` moves the lengths it takes their gradients first, so Adam finds none.
+    Args:
+        candidates: Theirs.
+        lattice: Learning rate of lengths, a share of the longest one at the start, and of angles, a
+            share of what they may span.
+        coords: Learning rate of fractional coordinates.
+        settings: How gradients are scaled.
     """
-    systems = torch.arange(soft.space.n_systems, device=soft.lengths.device)
-    lattice = (systems, settings.learning_rate_lattice)
-    return [
-        Variable(soft.lengths, *lattice),
-        Variable(soft.angles, *lattice),
-        Variable(
-            soft.displacements,
-            soft.space.system_idx,
-            settings.learning_rate_coords,
-            settings.geometry.coords_epsilon,
+    systems = torch.arange(len(candidates), device=candidates.lengths.device)
+    low, high = candidates.space.angle_bounds.unbind(1)
+    return {
+        "lengths": Variable(candidates.lengths, systems, lattice * candidates.length_scale),
+        "angles": Variable(candidates.angles, systems, lattice * (high - low)),
+        "displacements": Variable(
+            candidates.displacements, candidates.space.system_idx, coords, settings.coords_epsilon
         ),
-    ]
+    }

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
-from smoacs.crystals import SoftCrystals
+from smoacs.crystals import Candidates
 from smoacs.search.settings import CopyMutateSettings
 
 
@@ -39,12 +39,14 @@ def choose_sources(
 
 
 def copy_and_mutate(
-    soft: SoftCrystals, source: Tensor, noise: float, generator: torch.Generator
+    candidates: Candidates, source: Tensor, noise: float, generator: torch.Generator
 ) -> Tensor:
-    """Overwrite candidates by noisy copies, in place; element scores of copies become uniform.
+    """Overwrite candidates by noisy copies; element scores of copies become uniform.
+
+    Noise is a share: of the longest length at the start, and of what angles may span.
 
     Args:
-        soft: Candidates of one template.
+        candidates: Of one template.
         source: What each candidate becomes a copy of, [B].
         noise: Standard deviation of the noise.
         generator: Source of randomness.
@@ -53,18 +55,21 @@ def copy_and_mutate(
         Which candidates were overwritten, [B] bool.
     """
     changed = source != torch.arange(len(source), device=source.device)
-    soft.copy_systems(source)
-    sites = changed[soft.space.system_idx]
-    with torch.no_grad():
-        soft.element_scores[sites] = 1.0 / N_ELEMENTS
-        for tensor, rows in (
-            (soft.lengths, changed),
-            (soft.angles, changed),
-            (soft.combination_scores, changed),
-            (soft.displacements, sites),
-            (soft.element_scores, sites),
-        ):
-            draw = torch.randn(tensor.shape, generator=generator).to(tensor)
-            tensor[rows] += noise * draw[rows]
-    soft.project()
+    candidates.copy_systems(source)
+    sites = changed[candidates.space.system_idx]
+    low, high = candidates.space.angle_bounds.unbind(1)
+    units: dict[str, float | Tensor] = {
+        "lengths": candidates.length_scale,
+        "angles": high - low,
+    }
+    changes = {}
+    for name in ("lengths", "angles", "combination_scores", "displacements", "element_scores"):
+        tensor = candidates.variables[name].detach()
+        rows = sites if len(tensor) == len(sites) else changed
+        draw = noise * torch.randn(tensor.shape, generator=generator).to(tensor)
+        change = draw * units.get(name, 1.0)
+        if name == "element_scores":
+            change = change + 1.0 / N_ELEMENTS - tensor
+        changes[name] = change.where(rows.view(-1, *(1,) * (tensor.dim() - 1)), 0.0)
+    candidates.move(changes)
     return changed

@@ -8,7 +8,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from smoacs.chemistry import ELEMENTS, element_index
-from smoacs.crystals import DesignSpace, SoftCrystals
+from smoacs.crystals import Candidates, DesignSpace
 from smoacs.request.decoration_rules import Rule
 from smoacs.templates import Template
 
@@ -52,29 +52,19 @@ def of_seed(template: Template, rule: Rule | None) -> list[Beginning]:
     ]
 
 
-def begun(space: DesignSpace, template: Template, begin: Sequence[Beginning]) -> SoftCrystals:
-    """Candidates that become these crystals when they are made discrete.
+def begun(space: DesignSpace, template: Template, begin: Sequence[Beginning]) -> Candidates:
+    """Real candidates that are these crystals.
 
     Args:
         space: Of as many candidates of the template.
         template: What the crystals are on.
         begin: The crystals.
     """
-    soft = SoftCrystals.start(space, torch.Generator())
     cells = np.array([known.structure.lattice.parameters for known in begin])
     coords = np.concatenate([known.structure.frac_coords for known in begin])
     elements = [element_index(s.symbol) for known in begin for s in known.structure.species]
     chosen = [template.combination_names.index(known.combination) for known in begin]
-    low, high = space.angle_bounds.unbind(1)
-    like = soft.lengths.detach()
-    with torch.no_grad():
-        soft.lengths.copy_(torch.as_tensor(cells[:, :3]) / soft.length_unit)
-        angles = torch.as_tensor(cells[:, 3:]).to(like)
-        soft.angles.copy_((angles - low) / (high - low).clamp(min=1e-6))
-        soft.displacements.copy_(torch.as_tensor(coords).to(like) - space.frac_coords)
-        soft.element_scores.zero_()
-        soft.element_scores[torch.arange(len(elements)), torch.tensor(elements)] = 1.0
-        soft.combination_scores.zero_()
-        soft.combination_scores[torch.arange(len(begin)), torch.tensor(chosen)] = 1.0
-    soft.project()
-    return soft
+    candidates = Candidates.real(space, torch.tensor(chosen), torch.tensor(elements))
+    shifts = torch.as_tensor(coords).to(space.frac_coords) - space.frac_coords
+    candidates.place(torch.as_tensor(cells[:, :3]), torch.as_tensor(cells[:, 3:]), shifts)
+    return candidates

@@ -16,7 +16,7 @@ from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import DesignSpace
 from smoacs.request.chemical_rules import AtMost, CrystalRule, legal_moves
 from smoacs.request.variants import keeps_space_group, sites_by_tie, variant_masks
-from smoacs.search.gradient.crystal_rows import composition_keys
+from smoacs.search.compositions import composition_keys
 from smoacs.templates import Template, TemplateSymmetry
 
 PROPOSALS = 24

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
-from smoacs.crystals import SoftCrystals
-from smoacs.predictors.properties import property_scale
-from smoacs.search.gradient.objective import Objective, Slopes
-from smoacs.targets import Target
-from smoacs.targets.caution import cautious
+from smoacs.crystals import Candidates
+from smoacs.evaluation import ChemistrySlopes
+from smoacs.predictors.properties import SPREAD_SUFFIX, property_scale
+from smoacs.search.gradient.objective import Objective
 
 CONFIDENCE = 4.0
 """Changes of one property's scale whose weight the factor 1 has before any was seen."""
@@ -29,14 +28,18 @@ class SwapEstimates:
     Candidates are all of one size, n sites each.
     """
 
-    def __init__(self, soft: SoftCrystals, targets: Sequence[Target]) -> None:
-        """Begin without knowledge."""
-        b = soft.space.n_systems
-        names = [target.property for target in targets]
-        shape = (b, len(soft.displacements) // b, N_ELEMENTS)
-        like = soft.lengths.detach()
-        self.values = {name: like.new_full((b,), torch.nan) for name in names}
-        self.margins: dict[str, Tensor] = {}
+    def __init__(self, candidates: Candidates, properties: Sequence[str]) -> None:
+        """Begin without knowledge.
+
+        Args:
+            candidates: Those that swap.
+            properties: What the targets look at; spreads are taken to stay as they are.
+        """
+        b = len(candidates)
+        names = [name for name in properties if not name.endswith(SPREAD_SUFFIX)]
+        shape = (b, candidates.sites_each, N_ELEMENTS)
+        like = candidates.lengths.detach()
+        self.values = {name: like.new_full((b,), torch.nan) for name in properties}
         self._changes = {name: like.new_zeros(shape) for name in names}
         self._expected = {name: like.new_zeros(b) for name in names}
         self._agreement = {name: CONFIDENCE * property_scale(name) ** 2 for name in names}
@@ -44,40 +47,39 @@ class SwapEstimates:
 
     def update(
         self,
-        soft: SoftCrystals,
+        candidates: Candidates,
         rows: Tensor,
         *,
-        chemistry: tuple[Tensor, Tensor],
         values: Mapping[str, Tensor],
-        slopes: Slopes,
+        slopes: ChemistrySlopes,
     ) -> None:
         """Take new crystals of some candidates.
 
         Args:
-            soft: The candidates.
-            rows: Which of them, [r] indices.
-            chemistry: Combination [B] and elements [N] of all.
+            candidates: All, as real crystals.
+            rows: Which of them are new, [r] indices.
             values: Of the new crystals' properties, each [r].
             slopes: There.
         """
-        combination, elements = chemistry
-        b = soft.space.n_systems
-        held = elements.view(b, -1)[rows]
+        held = candidates.rows[rows]
+        space, b = candidates.space, len(candidates)
         for name, by_species in slopes.species.items():
             slope = by_species.view(*held.shape, N_ELEMENTS)
             change = slope - slope.gather(2, held[:, :, None])
-            if name in slopes.radii and soft.space.radii is not None:
-                radii = soft.space.radii.view(b, held.shape[1], -1, N_ELEMENTS)[rows]
-                k = combination[rows][:, None, None, None].expand(-1, held.shape[1], 1, N_ELEMENTS)
+            if name in slopes.radii and space.radii is not None:
+                radii = space.radii.view(b, held.shape[1], -1, N_ELEMENTS)[rows]
+                k = candidates.combination[rows][:, None, None, None]
+                k = k.expand(-1, held.shape[1], 1, N_ELEMENTS)
                 radii = radii.gather(2, k).squeeze(2)
                 by_radius = slopes.radii[name].view(held.shape)[:, :, None]
                 change = change + by_radius * (radii - radii.gather(2, held[:, :, None]))
             self._changes[name][rows] = change.to(self._changes[name])
-            self.values[name][rows] = values[name].to(self.values[name])
+        for name, known in self.values.items():
+            known[rows] = values[name].to(known)
 
     def copy(self, rows: Tensor, sources: Tensor) -> None:
         """Overwrite what is known of some candidates by that of others."""
-        for part in (self.values, self.margins, self._changes):
+        for part in (self.values, self._changes):
             for value in part.values():
                 value[rows] = value[sources]
 
@@ -119,14 +121,13 @@ class SwapEstimates:
             Losses, [r, m].
         """
         shape = next(iter(changes.values())).shape
-        margins = {
-            name: margin[rows].repeat_interleave(shape[1]) for name, margin in self.margins.items()
-        }
-        losses = []
-        for target in objective.targets:
-            name = target.property
-            value = self.values[name][rows][:, None] + self.factor(name) * changes[name]
-            losses.append(cautious(target, margins).loss(value.flatten(), inner=inner))
+        expected = {}
+        for name, known in self.values.items():
+            value = known[rows][:, None].expand(shape)
+            if name in changes:
+                value = value + self.factor(name) * changes[name]
+            expected[name] = value.flatten()
+        losses = objective.targets.losses(expected, lambda t, values: t.loss(values, inner=inner))
         return objective.total(losses, rows.repeat_interleave(shape[1])).view(shape)
 
     def single(self, rows: Tensor) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Swaps of elements on crystals at rest: which one is tried next."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -8,13 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
-from smoacs.crystals import SoftCrystals
-from smoacs.search.gradient.crystal_rows import composition_key
-from smoacs.search.gradient.finish import SITES_PER_SWAP
+from smoacs.crystals import Candidates
+from smoacs.search.compositions import composition_key
 from smoacs.search.gradient.moves import PROPOSALS, Moves
 from smoacs.search.gradient.objective import Objective
 from smoacs.search.gradient.swap_estimates import SwapEstimates
-from smoacs.search.settings import FinishSettings
+from smoacs.search.settings import DiscreteSettings
 
 
 class Swaps:
@@ -25,11 +25,15 @@ class Swaps:
         tried: Compositions that were on trial, and how often.
     """
 
+    NOT_STATE: ClassVar = frozenset(
+        {"estimates", "_kinds", "_candidates", "_objective", "_settings", "_generator", "_moves"}
+    )
+
     def __init__(
         self,
-        soft: SoftCrystals,
+        candidates: Candidates,
         objective: Objective,
-        settings: FinishSettings,
+        settings: DiscreteSettings,
         *,
         kinds: Sequence[str],
         generator: torch.Generator,
@@ -38,12 +42,12 @@ class Swaps:
         """Take the candidates, the targets, the kinds of their sites, and rules on crystals."""
         names = sorted(set(kinds))
         self._kinds = torch.tensor([names.index(kind) for kind in kinds])
-        self._soft = soft
+        self._candidates = candidates
         self._objective = objective
         self._settings = settings
         self._generator = generator
         self._moves = moves
-        self.estimates = SwapEstimates(soft, objective.targets)
+        self.estimates = SwapEstimates(candidates, objective.evaluator.properties)
         self.tried: dict[str, int] = {}
 
     def swap(
@@ -51,7 +55,6 @@ class Swaps:
         rows: Tensor,
         elements: Tensor,
         *,
-        combination: Tensor,
         met: Tensor,
         taken: set[str],
     ) -> Tensor:
@@ -60,19 +63,19 @@ class Swaps:
         Args:
             rows: Candidates, [r] indices.
             elements: Of all candidates' best crystals, [B, n]; changed in place.
-            combination: Of charges, [B].
             met: Which of the candidates are successes, [B].
             taken: Compositions that nobody is to get.
 
         Returns:
             Which of the candidates had a swap left, [r].
         """
-        allowed = self._soft.allowed_under(combination).view(*elements.shape, -1)
+        allowed = self._candidates.allowed().view(*elements.shape, -1)
         if self._moves is not None:
             return self._by_rules(rows, elements, allowed, taken)
         n_sites = elements.shape[1]
-        n_swaps = max(1, n_sites // SITES_PER_SWAP)
-        sharpness = max(1.0, n_sites / SITES_PER_SWAP) / self._settings.swap_temperature
+        n_swaps = max(1, n_sites // self._settings.sites_per_swap)
+        sharpness = max(1.0, n_sites / self._settings.sites_per_swap)
+        sharpness /= self._settings.swap_temperature
         start = elements[rows].clone()
         forbidden = ~allowed[rows]
         forbidden.scatter_(2, start[:, :, None], True)  # noqa: FBT003  (torch has no keyword)
@@ -89,7 +92,12 @@ class Swaps:
                 rows,
                 {name: (c + so_far[name][:, None, None]).flatten(1) for name, c in changes.items()},
             )
-            cost = (after - now[:, None]).masked_fill(forbidden.flatten(1), torch.inf)
+            # Where nothing finite is known all swaps are alike.
+            cost = (
+                (after - now[:, None])
+                .nan_to_num(nan=0.0)
+                .masked_fill(forbidden.flatten(1), torch.inf)
+            )
             chosen = _drawn(cost, sharpness, self._generator)
             for r in torch.nonzero(looking).flatten().tolist():
                 pick = self._pick(chosen[r], counts[r], start[r], taken)
@@ -165,6 +173,7 @@ class Swaps:
             }
             here = rows[r : r + 1]
             losses = self._losses(here, {n: c.flatten()[None] for n, c in changes.items()})[0]
+            losses = losses.nan_to_num(nan=0.0)
             possible = torch.stack([allowed[row, group].all(0) for group in groups])
             possible &= torch.stack([~_holds(held, group).to(possible) for group in groups])
             cost = losses.view(possible.shape).masked_fill(~possible, torch.inf)

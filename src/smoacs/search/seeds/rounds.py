@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pymatgen.core import Structure
 
 from smoacs.chemistry import N_ELEMENTS
-from smoacs.search.gradient.crystal_rows import composition_key
+from smoacs.search.compositions import composition_key
 
 if TYPE_CHECKING:
     from smoacs.request.config import DesignConfig
@@ -175,12 +175,12 @@ def _first_parts(config: "DesignConfig", n_seeds: int) -> list[Part]:
 
 def _goes_on(config: "DesignConfig") -> bool:
     """Whether a second round could know which crystals are better."""
-    conflict = sum(1 for target in config.parsed_targets() if target.direction) > 1
+    conflict = sum(1 for target in config.wanted if target.direction) > 1
     return bool(config.at_rest) and not conflict and config.search != "exhaustive"
 
 
 def _is_extreme(config: "DesignConfig") -> bool:
-    return any(target.direction for target in config.parsed_targets())
+    return any(target.direction for target in config.wanted)
 
 
 def _config(config: "DesignConfig", n: int, *, number: int, steps: int) -> "DesignConfig":

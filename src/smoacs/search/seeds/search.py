@@ -10,7 +10,7 @@ import pandas as pd
 from smoacs.request.chemical_rules import crystal_rules
 from smoacs.request.decoration_rules import decoration_rule
 from smoacs.search.gradient.known_crystals import Beginning, of_seed
-from smoacs.search.progress import ProgressCallback, ProgressEvent
+from smoacs.search.progress import Audience, ProgressCallback, ProgressEvent
 from smoacs.search.seeds.report import joined_report
 from smoacs.search.seeds.rounds import Part, Source, Taken, best_of, next_parts
 from smoacs.search.seeds.state import FINISHED, PartKeeper, packed, unpacked
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from smoacs.search.result import DesignResult
 
 Search = Callable[..., "DesignResult"]
-"""A search on one template: settings, template, who is told, compositions that nobody is to get
+"""A search on one template: settings, template, audience, compositions that nobody is to get
 (`taken`) and crystals to go on from (`begin`)."""
 
 
@@ -66,10 +66,10 @@ def search_seeds(
             results.append(unpacked(done[number], part.config, template))
         else:
             own = None if keeper is None else PartKeeper(keeper, number, done, last)
-            told = (_shifted(progress, before, total), own)
+            audience = Audience(_shifted(progress, before, total), own)
             keys = taken.keys(template.n_sites)
             begin = _beginnings(part, template, results)
-            results.append(search(part.config, template, told, taken=keys, begin=begin))
+            results.append(search(part.config, template, audience, taken=keys, begin=begin))
             if results[-1].interrupted:
                 break
             if keeper is not None:

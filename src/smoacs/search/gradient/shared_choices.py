@@ -1,30 +1,14 @@
-"""Designs at rest: geometry follows the energy, chemistry follows the targets."""
+"""Sites of large cells that choose their elements together while they are soft."""
 
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from smoacs.crystals import DesignSpace
-from smoacs.evaluation import MAX_FORCE, MAX_PRESSURE
-from smoacs.search.gradient.objective import Evaluation
 from smoacs.templates import Template
-
-WEIGHT = 0.1
-"""Loss for each time that a residual exceeds half of what a crystal at rest may have."""
-
 
 MANY = 12
 """Sites of one kind that choose their elements together in the soft stage."""
-
-
-def rest_loss(evaluation: Evaluation) -> Tensor:
-    """Penalty on residual pressure and forces, [B]; 0 where designs need not be at rest."""
-    if evaluation.pressure is None or evaluation.max_force is None:
-        return torch.zeros_like(evaluation.loss)
-    pressure = torch.relu(evaluation.pressure.abs() / (0.5 * MAX_PRESSURE) - 1)
-    force = torch.relu(evaluation.max_force / (0.5 * MAX_FORCE) - 1)
-    return WEIGHT * (pressure + force)
 
 
 def with_shared_choices(

@@ -7,15 +7,15 @@ of one size. Every crystal has a clock and a velocity of its own and leaves the 
 done, so it takes the same path alone as in company.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from smoacs.crystals import Crystals
+from smoacs.crystals import Crystals, Symmetriser
 from smoacs.relaxation.held import Held
 
 FMAX: Final = 0.05
@@ -72,7 +72,28 @@ class Response:
         virial = cell.transpose(1, 2) @ cell_grad
         return cls(energy, forces, virial / crystals.volume[:, None, None])
 
+    def symmetric(
+        self, crystals: Crystals, symmetry: Symmetriser, systems: Sequence[int]
+    ) -> "Response":
+        """The part of forces and stresses that keeps symmetries of fractional coordinates.
 
+        Args:
+            crystals: Where the potential was asked.
+            symmetry: Of these crystals and others.
+            systems: Their numbers there, [B].
+        """
+        cell = crystals.cell.to(self.forces)
+        by_coords = torch.einsum("ni,nji->nj", self.forces, cell[crystals.system_idx])
+        by_coords = symmetry.gradients(by_coords, systems)
+        inverse = torch.linalg.inv(cell)
+        forces = torch.einsum("nj,nij->ni", by_coords, inverse[crystals.system_idx])
+        # A strain e changes the metric A Aᵀ by A (e + eᵀ) Aᵀ: stresses are gradients by metrics.
+        stress = self.stress.to(cell)
+        by_metric = symmetry.metric_gradients(inverse.mT @ stress @ inverse, systems)
+        return Response(self.energy, forces, cell.mT @ by_metric @ cell)
+
+
+@runtime_checkable
 class Potential(Protocol):
     """Energies, forces and stresses of real crystals; called once a step with those that move."""
 
@@ -82,7 +103,7 @@ class Potential(Protocol):
 
 
 @dataclass(frozen=True)
-class Relaxation:
+class RelaxedCrystals:
     """Where B crystals came to rest, or stopped.
 
     Attributes:
@@ -106,16 +127,18 @@ def relax(
     crystals: Crystals,
     potential: Potential,
     *,
+    symmetry: Symmetriser | None = None,
     fmax: float = FMAX,
     max_steps: int = MAX_STEPS,
     held: Held | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Relaxation:
-    """Relax positions and cells of crystals, without symmetry.
+) -> RelaxedCrystals:
+    """Relax positions and cells of crystals.
 
     Args:
         crystals: One-hot, on any device; elements and order stay.
         potential: Its energies must be those that its forces and stresses derive.
+        symmetry: What each crystal keeps; None if all are free.
         fmax: Largest force at rest, eV/Å; the cell's is the virial's row over the number of atoms.
         max_steps: After so many steps a crystal stops where it is.
         held: What keeps its place: fractional coordinates of atoms, and whole cells. Forces on it
@@ -128,7 +151,10 @@ def relax(
     walk = _Walk(crystals, held)
     outcome = _Outcome(crystals)
     for step in range(max_steps + 1):
-        response = potential(walk.crystals())
+        standing = walk.crystals()
+        response = potential(standing)
+        if symmetry is not None:
+            response = response.symmetric(standing, symmetry, walk.systems.tolist())
         refused = _refused(response, walk)
         forces = walk.forces(response)
         largest = forces.largest(walk)
@@ -328,9 +354,9 @@ class _Outcome:
         self._max_force[systems] = largest[accepted]
         self._steps[systems] = step
 
-    def finish(self) -> Relaxation:
+    def finish(self) -> RelaxedCrystals:
         """The outcome as a record."""
-        return Relaxation(
+        return RelaxedCrystals(
             crystals=self._given.replace(frac_coords=self._frac, cell=self._cell),
             energy=self._energy,
             max_force=self._max_force,

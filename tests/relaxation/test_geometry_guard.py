@@ -61,7 +61,7 @@ def test_designs_at_rest_keep_the_space_group(name):
         assert analyzer.get_space_group_number() == result.template.symmetry.number
     table = judge(
         result.structures,
-        config().parsed_targets(),
+        config().wanted,
         predictor=Both(),
         template=result.template,
     )
@@ -244,7 +244,7 @@ def test_each_candidate_of_several_seeds_keeps_its_own_template(at_rest):
     assert sorted(result.history["candidate"].unique()) == list(range(5))
     table = judge(
         result.structures,
-        settings.parsed_targets(),
+        settings.wanted,
         predictor=Both(),
         template=result.templates,
     )

@@ -6,29 +6,17 @@ from scipy.special import log_ndtr
 
 from smoacs.search.exhaustive.regression import Regression
 from smoacs.search.exhaustive.survey import Space
-
-FIRST = 100
-"""Decorations, drawn at random, that the search learns from first."""
-
-ROUND = 64
-"""Fewest decorations of a round, after which it learns again. Later rounds have one for eight that
-are known."""
-
-LEAST = 16
-"""Decorations that are worth a round where little is missing or little is left of the budget."""
-
-LEARNT = 2_000
-"""Decorations from which is learnt; the guesses of later ones stay as they are."""
+from smoacs.search.settings import ExhaustiveSettings
 
 BLOCK = 50_000
 """Decorations that are compared with each other; a larger space is gone through in such blocks."""
 
 
-class Promise:
+class SuccessProbability:
     """How likely decorations are to meet all targets at rest, by the shortfalls of known ones.
 
-    Every shortfall (see `hopes`) is taken as normally distributed about its regression, with one
-    width for all decorations, and as independent of the others.
+    Every shortfall (see `early_stopping`) is taken as normally distributed about its regression,
+    with one width for all decorations, and as independent of the others.
     """
 
     def __init__(self, parts: NDArray[np.int64], shortfalls: NDArray[np.float64]) -> None:
@@ -47,7 +35,7 @@ class Promise:
         return chances
 
 
-class Course:
+class Acquisition:
     """The way through a space, and how far along it a search is.
 
     Attributes:
@@ -55,13 +43,13 @@ class Course:
         at_once: Most decorations of a round.
     """
 
-    def __init__(self, space: Space, *, seed: int, at_once: int) -> None:
+    def __init__(self, space: Space, settings: ExhaustiveSettings, *, seed: int) -> None:
         """Begin.
 
         Args:
             space: All decorations.
+            settings: Sizes of the rounds.
             seed: Of the order among those of which nothing is known.
-            at_once: Most decorations that are to be relaxed at the same time.
         """
         order = np.random.default_rng(seed).permutation(len(space))
         self._blocks = np.split(order, range(BLOCK, len(space), BLOCK))
@@ -69,9 +57,10 @@ class Course:
         everyone = space.compositions(np.arange(len(space)))
         self._formula = np.unique(everyone, axis=0, return_inverse=True)[1].ravel()
         self._is_left = np.ones(len(space), dtype=np.bool_)
-        self._ranked: tuple[Promise, int, NDArray[np.float64]] | None = None
+        self._ranked: tuple[SuccessProbability, int, NDArray[np.float64]] | None = None
         self.rows = np.zeros(0, dtype=np.int64)
-        self.at_once = at_once
+        self._settings = settings
+        self.at_once = max(1, settings.atoms_together // space.template.n_sites)
 
     def __len__(self) -> int:
         """Decorations of the rounds so far."""
@@ -91,22 +80,24 @@ class Course:
         """Compositions among the decorations so far of which it is said that they succeed."""
         return len(np.unique(self._formula[self.rows[met]]))
 
-    def hope(self, promise: Promise | None, met: NDArray[np.bool_]) -> float:
+    def expected_successes(
+        self, probability: SuccessProbability | None, met: NDArray[np.bool_]
+    ) -> float:
         """Successes of new formulas that are to be expected of all decorations left.
 
         Args:
-            promise: Of decorations; None if nothing is known.
+            probability: Of decorations; None if nothing is known.
             met: Whether those so far succeed.
         """
-        if promise is None or len(self._blocks) > 1:  # of other blocks nothing is known
+        if probability is None or len(self._blocks) > 1:  # of other blocks nothing is known
             return np.inf
         (block,) = self._blocks
         counts = self._is_left[block] & ~self._had(block, met)
-        return float(np.exp(self._of_block(promise, 0)[counts]).sum())
+        return float(np.exp(self._of_block(probability, 0)[counts]).sum())
 
     def next_round(
         self,
-        promise: Promise | None,
+        probability: SuccessProbability | None,
         met: NDArray[np.bool_],
         *,
         missing: int | None = None,
@@ -115,7 +106,7 @@ class Course:
         """Decorations to relax next, best first; not more than can be learnt from.
 
         Args:
-            promise: Of decorations; None if nothing is known.
+            probability: Of decorations; None if nothing is known.
             met: Whether those so far succeed.
             missing: Successes still wanted; None for all there are. Not many more decorations are
                 taken than give them.
@@ -124,29 +115,31 @@ class Course:
         number = next(k for k, part in enumerate(self._blocks) if self._is_left[part].any())
         block = self._blocks[number]
         left = block[self._is_left[block]]
-        size = self._round_size(promise)
-        if promise is not None:
-            chances = self._of_block(promise, number)[self._is_left[block]]
+        size = self._round_size(probability)
+        if probability is not None:
+            chances = self._of_block(probability, number)[self._is_left[block]]
             order = np.lexsort((-chances, self._had(left, met)))
             left = left[order]
             if missing is not None:
                 hoped = np.exp(chances[order]).cumsum()
-                size = min(size, max(LEAST, int(np.searchsorted(hoped, missing)) + 1))
+                size = min(
+                    size, max(self._settings.least, int(np.searchsorted(hoped, missing)) + 1)
+                )
         return left[: size if most is None else min(size, most)]
 
     def _had(self, rows: NDArray[np.int64], met: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether formulas succeed already: another decoration of them is no other design."""
         return np.isin(self._formula[rows], self._formula[self.rows[met]])
 
-    def _round_size(self, promise: Promise | None) -> int:
-        if len(self) < FIRST:
-            return min(self.at_once, FIRST - len(self))
-        if promise is None or len(self) >= LEARNT:
+    def _round_size(self, probability: SuccessProbability | None) -> int:
+        if len(self) < self._settings.first:
+            return min(self.at_once, self._settings.first - len(self))
+        if probability is None or len(self) >= self._settings.learnt:
             return self.at_once
-        return min(self.at_once, max(ROUND, len(self) // 8))
+        return min(self.at_once, max(self._settings.round, len(self) // 8))
 
-    def _of_block(self, promise: Promise, number: int) -> NDArray[np.float64]:
-        """Chances of a block, which stay as long as the promise does."""
-        if self._ranked is None or self._ranked[0] is not promise or self._ranked[1] != number:
-            self._ranked = promise, number, promise(self._parts(self._blocks[number]))
+    def _of_block(self, probability: SuccessProbability, number: int) -> NDArray[np.float64]:
+        """Chances of a block, which stay as long as the probability does."""
+        if self._ranked is None or self._ranked[0] is not probability or self._ranked[1] != number:
+            self._ranked = probability, number, probability(self._parts(self._blocks[number]))
         return self._ranked[2]

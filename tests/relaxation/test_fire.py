@@ -9,10 +9,13 @@ from ase.calculators.lj import LennardJones
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 from ase.stress import voigt_6_to_full_3x3_stress
+from pymatgen.core import Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from smoacs.crystals import Crystals
 from smoacs.relaxation import Response, relax
+from smoacs.relaxation.structures import symmetry_of
 
 
 def calculator():
@@ -144,3 +147,55 @@ def test_response_from_gradients_of_an_energy():
     virial = torch.zeros(2, 3, 3, dtype=torch.float64)
     virial.index_add_(0, crystals.system_idx, -position[:, :, None] * forces[:, None, :])
     torch.testing.assert_close(response.stress, virial / crystals.volume[:, None, None])
+
+
+def group(crystals, number):
+    """Space group of one crystal of a batch, by spglib at 0.01 Å."""
+    (structure,) = crystals.select(torch.tensor([number])).to_structures()
+    return SpacegroupAnalyzer(structure, symprec=0.01).get_space_group_number()
+
+
+class Pushed(AsePotential):
+    """The same with noise on forces and stresses, which no symmetry keeps."""
+
+    def __call__(self, crystals):
+        response = super().__call__(crystals)
+        generator = torch.Generator().manual_seed(len(self.batches))
+        draw = {"generator": generator, "dtype": torch.float64}
+        return Response(
+            response.energy,
+            response.forces + 0.05 * torch.randn(response.forces.shape, **draw),
+            response.stress + 0.01 * torch.randn(response.stress.shape, **draw),
+        )
+
+
+@pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING")
+def test_symmetry_keeps_the_space_group_of_each_crystal():
+    structures = [
+        Structure(
+            Lattice.hexagonal(2.6, 4.6), ["Cu"] * 2, [[1 / 3, 2 / 3, 0.25], [2 / 3, 1 / 3, 0.75]]
+        ),
+        AseAtomsAdaptor.get_structure(rattled(0)),
+        Structure(Lattice.tetragonal(2.5, 4.1), ["Cu"] * 2, [[0, 0, 0], [0.5, 0.5, 0.5]]),
+    ]
+    crystals = Crystals.from_structures(structures)
+    groups = [group(crystals, number) for number in range(3)]
+    assert groups[1] in {1, 2}
+    kept = relax(crystals, Pushed(), symmetry=symmetry_of(structures), max_steps=12)
+    assert [group(kept.crystals, number) for number in range(3)] == groups
+    free = relax(crystals, Pushed(), max_steps=12)
+    assert group(free.crystals, 0) < groups[0]
+    assert group(free.crystals, 2) < groups[2]
+    unmoved = torch.allclose(kept.crystals.cell[0], crystals.cell[0], atol=1e-3)
+    assert not unmoved
+
+
+def test_symmetry_of_symmetric_forces_changes_nothing():
+    structures = [Structure(Lattice.tetragonal(2.5, 4.1), ["Cu"] * 2, [[0, 0, 0], [0.5] * 3])]
+    crystals = Crystals.from_structures(structures)
+    found = [
+        relax(crystals, AsePotential(), symmetry=symmetry, max_steps=10).crystals
+        for symmetry in (None, symmetry_of(structures))
+    ]
+    torch.testing.assert_close(found[0].cell, found[1].cell, rtol=0, atol=1e-8)
+    torch.testing.assert_close(found[0].frac_coords, found[1].frac_coords, rtol=0, atol=1e-8)
