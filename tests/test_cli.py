@@ -441,6 +441,8 @@ def test_predict_and_show_import_no_library_that_they_do_not_use(tmp_path):
     salt.to(filename=str(file))
     unused = {
         "matplotlib",
+        "torch._dynamo",
+        "pymatgen.io.vasp",
         "pymatgen.analysis.bond_valence",
         "pymatgen.analysis.prototypes",
         "smact.screening",

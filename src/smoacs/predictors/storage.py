@@ -7,14 +7,16 @@ to the tensors before a network is built, and the tensors to their fingerprint.
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.errors import InputError
@@ -151,7 +153,7 @@ def _check_tensors(tensors: Tensors, formulas: Tensor, header: WeightsHeader) ->
 def _differences(tensors: Tensors, header: WeightsHeader) -> Iterator[str]:
     for k in range(len(header.readouts)):
         yield from _readout_differences(tensors, header, k)
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         wanted = _build(header, tensors).state_dict()
     missing, foreign = wanted.keys() - tensors.keys(), tensors.keys() - wanted.keys()
     if missing or foreign:
@@ -170,6 +172,31 @@ def _differences(tensors: Tensors, header: WeightsHeader) -> Iterator[str]:
     last = float(tensors["geometry.centers"][-1])
     if not math.isclose(last, header.settings.cutoff, rel_tol=1e-5):
         yield f"cutoff = {header.settings.cutoff} but the radial functions end at {last:g} Å"
+
+
+_KEEP_THE_SHAPE = {Tensor.uniform_, Tensor.mul, Tensor.__rsub__}
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Make tensors without memory, and without the imports that their numbers take.
+
+    For a tensor on the device "meta" any calculation loads torch's compiler: two seconds.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function gives
+        if func in _KEEP_THE_SHAPE:
+            return args[0]
+        if func is torch.randn:
+            return torch.empty(*args, **(kwargs or {}))
+        if func is torch.linspace:
+            return torch.empty(args[-1], **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
 
 
 def _readout_differences(tensors: Tensors, header: WeightsHeader, k: int) -> Iterator[str]:

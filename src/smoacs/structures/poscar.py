@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 from pymatgen.core import Element, Structure
-from pymatgen.io.vasp.inputs import Poscar
 
 from smoacs.errors import InputError
 
@@ -22,6 +21,8 @@ def read_poscar(text: str) -> tuple[Structure, list[str]]:
     Raises:
         InputError: Its elements are not said, or its lines are not those of a POSCAR.
     """
+    from pymatgen.io.vasp.inputs import Poscar  # noqa: PLC0415 - slow to import
+
     lines = text.rstrip().split("\n")
     notes: list[str] = []
     names, counts, start = _species(lines)
