@@ -1,4 +1,4 @@
-r"""Write docs/benchmarks.md and its plots from the files of results.
+r"""Write docs/benchmarks.md, a page for each table, and their plots from the files of results.
 
 python -m benchmarks.paper.document
 """
@@ -162,13 +162,11 @@ below the paper's, seed 0):
 """
 
 
-def page(records: Sequence[Record], images: Path, link: str, *, present: str) -> str:
-    """The page in Markdown; plots are written beside.
+def page(records: Sequence[Record], *, present: str) -> str:
+    """The first page in Markdown: what is compared, and all rows at a glance.
 
     Args:
         records: All results.
-        images: Folder for the plots.
-        link: The same folder as the page names it.
         present: Fingerprint of the package's weights.
     """
     methods = table(["name", "what it is"], [[f"`{m}`", WORDS[m]] for m in METHODS])
@@ -176,21 +174,42 @@ def page(records: Sequence[Record], images: Path, link: str, *, present: str) ->
     parts += [of_which_weights(records, present), glance(records)]
     if holding := held(records):
         parts += [HOLDING, holding]
+    links = [f"- [{title}]({table_file(number)})" for number, title in TITLES.items()]
+    parts += ["\n## Row by row\n", *links]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def table_file(number: int) -> str:
+    """Where a table's page lies, beside the first page."""
+    return f"benchmarks/table-{number}.md"
+
+
+def table_page(number: int, records: Sequence[Record], images: Path, link: str) -> str:
+    """The page of one of the paper's tables, row by row; plots are written beside.
+
+    Args:
+        number: Of the table.
+        records: All results.
+        images: Folder for the plots.
+        link: The same folder as the page names it.
+    """
+    parts = [
+        f"# {TITLES[number]}\n",
+        "What the columns mean is on the [first page](../benchmarks.md).\n",
+    ]
     drawn: set[str] = set()
-    for number, title in TITLES.items():
-        parts.append(f"\n## {title}\n")
-        for row in (row for row in ROWS if row.table == number):
-            parts.append(section(row, records))
-            name = row.problem.name
-            if name in drawn:
-                continue
-            drawn.add(name)
-            for size in sizes(row, records):
-                file = f"{name}-{size[0]}x{size[1]}.png"
-                if draw(row.problem, records, size, images / file):
-                    alt = f"Distinct successes against predictor calls, {name}"
-                    parts += [f"![{alt}]({link}/{file})\n"]
-                    parts.append(times(row.problem, records, size))
+    for row in (row for row in ROWS if row.table == number):
+        parts.append(section(row, records).replace("### ", "## ", 1))
+        name = row.problem.name
+        if name in drawn:
+            continue
+        drawn.add(name)
+        for size in sizes(row, records):
+            file = f"{name}-{size[0]}x{size[1]}.png"
+            if draw(row.problem, records, size, images / file):
+                alt = f"Distinct successes against predictor calls, {name}"
+                parts += [f"![{alt}]({link}/{file})\n"]
+                parts.append(times(row.problem, records, size))
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -240,11 +259,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     images = args.out.parent / "images" / "benchmarks"
     records = read_records(args.results)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    link = "images/benchmarks"
+    folder = args.out.parent
+    (folder / "benchmarks").mkdir(parents=True, exist_ok=True)
+    for number in TITLES:
+        text = table_page(number, records, images, "../images/benchmarks")
+        (folder / table_file(number)).write_text(text, encoding="utf-8")
     present = fingerprint(load_predictor(device="cpu"))
-    text = page(records, images, link, present=present)
-    text += existing(args.recall) + speed(args.speed, images, link)
+    text = page(records, present=present)
+    text += existing(args.recall) + speed(args.speed, images, "images/benchmarks")
     args.out.write_text(text, encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("optuna")
 
 from benchmarks.paper import __main__ as command
 from benchmarks.paper import plan
-from benchmarks.paper.document import page
+from benchmarks.paper.document import TITLES, page, table_page
 from benchmarks.paper.existing import existing
 from benchmarks.paper.holds import add_holds
 from benchmarks.paper.methods import AT_REST, METHODS, NotApplicableError, Task, solve
@@ -163,7 +163,7 @@ def test_a_share_of_the_budget_is_kept_apart(tmp_path):
     with pytest.raises(SystemExit):
         command.parsed(["--budget-share", "0"])
     records = [record("default", 0, 0.8, 6), record("ga", 0, 0.9, 5, n=4, budget_share=0.5)]
-    text = page(records, tmp_path / "images", "images", present=records[-1]["predictor"])
+    text = pages(records, tmp_path, records[-1]["predictor"])
     assert "**Budget: 8 × 10 predictor calls, the paper's**; seeds: 1." in text
     assert "**Budget: 4 × 10 predictor calls, 50.0 % of the paper's**; seeds: 1." in text
     assert "`default` is not ahead" not in text
@@ -180,6 +180,12 @@ def test_quick_is_small():
     assert all(rows for _, rows in todo)
     with pytest.raises(SystemExit):
         command.parsed(["perovskit"])
+
+
+def pages(records, folder, present):
+    """The first page and those of the tables, one after the other."""
+    tables = [table_page(number, records, folder / "images", "images") for number in TITLES]
+    return "\n".join([page(records, present=present), *tables])
 
 
 def record(method, seed, success, found, **changes):
@@ -228,7 +234,7 @@ def test_the_page_shows_means_and_where_we_are_not_ahead(tmp_path):
     resting = summarise(row, records, (8, 10), RESTING)
     assert [s.method for s in resting] == ["default", "ga"]
     assert not_behind(resting) == {"ga": ["success"]}
-    text = page(records, tmp_path / "images", "images", present=records[-1]["predictor"])
+    text = pages(records, tmp_path, records[-1]["predictor"])
     assert "| no-rest | 0.90 ± 0.10 |" in text
     assert text.count("| **ga** | **0.95** |") == 2
     assert text.count("**`default` is not ahead of `ga` in success.**") == 2
@@ -240,7 +246,7 @@ def test_the_page_shows_means_and_where_we_are_not_ahead(tmp_path):
     assert (tmp_path / "images" / "perovskite-2.5-8x10.png").stat().st_size > 5000
     assert "| ga | 10 (0 s, 1.0 ×) | never | never | never |" in text
     assert "earlier weights" not in text
-    later = page(records, tmp_path / "images", "images", present="q")
+    later = pages(records, tmp_path, "q")
     assert "earlier weights (fingerprint `p`) than those in the package (`q`)" in later
 
 
@@ -256,7 +262,7 @@ def test_the_page_says_what_holds(tmp_path):
     for one, holds in zip(records, (1.0, 0.25, 0.5, 0.75), strict=True):
         verdict = one["rows_at_rest" if "rows_at_rest" in one else "rows"]
         verdict[row.key] = {**verdict[row.key], "holds": holds, "holds_of": 20}
-    text = page(records, tmp_path / "images", "images", present=records[-1]["predictor"])
+    text = pages(records, tmp_path, records[-1]["predictor"])
     assert "| `default` | 1 | 20 | 20 | 100 % |" in text
     assert "| `ga` | 1 | 20 | 5 | 25 % |" in text
     published, resting = (
