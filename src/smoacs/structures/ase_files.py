@@ -44,6 +44,8 @@ def read_ase(path: Path, data: bytes, name: str) -> Iterator[tuple[Structure, li
         _check_res(decode(data, fallback="latin-1"))
     if name == "extxyz":
         _check_xyz(decode(data, fallback="latin-1"))
+    if name == "espresso-in":
+        _check_espresso(decode(data, fallback="latin-1"))
     name = _FORMATS.get(name, name)
     kind = ioformats[name]
     if kind.acceptsfd:
@@ -52,8 +54,9 @@ def read_ase(path: Path, data: bytes, name: str) -> Iterator[tuple[Structure, li
         return
     with tempfile.TemporaryDirectory() as folder:
         place = path
-        if path.read_bytes()[:8] != data[:8]:  # packed
-            place = Path(folder) / path.stem
+        packed = path.read_bytes()[:8] != data[:8]
+        if packed or name in {"db", "json"}:  # data bases are told apart by the suffix
+            place = Path(folder) / f"file.{name}"
             place.write_bytes(data)
         yield from _frames(ase.io.iread(str(place), index=slice(None), format=name))
 
@@ -128,6 +131,15 @@ def _check_xyz(text: str) -> None:
         frame += 1
         while at < len(lines) and not lines[at].strip():  # lines without anything between frames
             at += 1
+
+
+def _check_espresso(text: str) -> None:
+    """Refuse inputs of Quantum ESPRESSO without a cell, which ASE's reader does not make."""
+    found = re.search(r"(?i)\bibrav\s*=\s*(-?\d+)", text)
+    if found is not None and int(found[1]):
+        raise InputError(
+            f"its ibrav is {found[1]}, which is not read; give ibrav = 0 and CELL_PARAMETERS"
+        )
 
 
 def _check_res(text: str) -> None:

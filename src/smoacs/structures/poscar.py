@@ -53,7 +53,7 @@ def _species(lines: list[str]) -> tuple[list[str] | None, list[int], int]:
     names: list[str] = []
     at = _HEAD
     while at < len(lines) and not _are_counts(lines[at]) and at < 2 * _HEAD + 1:
-        names += [re.split(r"[/_.]", word)[0] for word in _words(lines[at])]
+        names += [re.split(r"[/_.]", word)[0].capitalize() for word in _words(lines[at])]
         at += 1
     first = at
     counts: list[int] = []

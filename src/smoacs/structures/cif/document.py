@@ -63,6 +63,7 @@ class Block:
         """Values of a tag, None for unknown (`?`) and missing (`.`) ones; None if it is absent."""
         import gemmi  # noqa: PLC0415 - slow to import, and only CIF files need it
 
+        tag = _tag(tag)
         if tag in self._columns:
             loop, place = self._columns[tag]
             raw = loop.values[place :: loop.width()]
