@@ -24,7 +24,7 @@ from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.settings import NetworkSettings
 from smoacs.predictors.storage import save_weights
-from smoacs.search.gradient.search import Gradients
+from smoacs.search.gradient.search import GradientSearch
 from smoacs.templates import TEMPLATE_NAMES
 
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
@@ -412,8 +412,8 @@ def test_which_search_it_is_is_said_before_it_begins_and_once(tmp_path, monkeypa
         said.append(capfd.readouterr().err)
         return anneal_begins(*_args, **_kwargs)
 
-    anneal_begins = Gradients.run
-    monkeypatch.setattr(Gradients, "run", begun)
+    anneal_begins = GradientSearch.run
+    monkeypatch.setattr(GradientSearch, "run", begun)
     arguments = [
         "-n",
         "2",

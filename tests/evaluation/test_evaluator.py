@@ -57,17 +57,17 @@ def test_values_and_residuals_are_those_of_the_functions(crystals):
 def test_held_sites_feel_no_force():
     structures = random_structures(1, (4, 4, 4))
     crystals = Crystals.from_structures(structures)
-    held = torch.tensor([False, True, False, True])
-    with Evaluator(PREDICTOR, (), held=held, batch_size=2) as evaluator:
+    fixed = torch.tensor([False, True, False, True])
+    with Evaluator(PREDICTOR, (), fixed=fixed, batch_size=2) as evaluator:
         slopes = evaluator.energy_slopes(crystals)
         loss = evaluator.loss_slopes(crystals, lambda out, _: out[ENERGY], at_rest=True)
     with Evaluator(PREDICTOR, ()) as evaluator:
         free = evaluator.energy_slopes(crystals)
     for found in (slopes, loss):
         by_atom = found.frac_grad.view(3, 4, 3)
-        assert (by_atom[:, held] == 0).all()
-        torch.testing.assert_close(by_atom[:, ~held], free.frac_grad.view(3, 4, 3)[:, ~held])
-    pressure, force = evaluate_residuals(PREDICTOR, crystals, held.repeat(3))
+        assert (by_atom[:, fixed] == 0).all()
+        torch.testing.assert_close(by_atom[:, ~fixed], free.frac_grad.view(3, 4, 3)[:, ~fixed])
+    pressure, force = evaluate_residuals(PREDICTOR, crystals, fixed.repeat(3))
     torch.testing.assert_close(slopes.max_force, force)
     torch.testing.assert_close(slopes.pressure, pressure)
     assert (slopes.max_force <= free.max_force).all()

@@ -47,10 +47,10 @@ def row(structure, **asked):
 def test_only_anions_are_pushed_in_a_spinel_and_those_are_held(asked):
     free = row(SPINEL)
     assert free["max_force"] > 0.1
-    held = row(SPINEL, **asked)
-    assert held["max_force"] == pytest.approx(0.0, abs=1e-3)
-    assert held["pressure"] == free["pressure"]
-    assert held["rules"]
+    fixed = row(SPINEL, **asked)
+    assert fixed["max_force"] == pytest.approx(0.0, abs=1e-3)
+    assert fixed["pressure"] == free["pressure"]
+    assert fixed["rules"]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_every_atom_that_may_move_counts(asked):
 
 
 def test_atoms_are_held_in_any_order():
-    assert check(frozen="X").held(3).tolist() == [False] * 3
+    assert check(frozen="X").fixed(3).tolist() == [False] * 3
     order = np.random.default_rng(1).permutation(len(SPINEL))
     mixed = Structure.from_sites([SPINEL[int(k)] for k in order])
     assert row(mixed)["max_force"] > 0.1
@@ -71,9 +71,9 @@ def test_atoms_are_held_in_any_order():
 def test_held_atoms_of_each_crystal_of_a_batch():
     slow = SPINEL.copy()
     slow.scale_lattice(SPINEL.volume * 1.05)
-    held = [check(frozen="X").held(14), np.zeros(14, dtype=bool), np.zeros(1, dtype=bool)]
+    fixed = [check(frozen="X").fixed(14), np.zeros(14, dtype=bool), np.zeros(1, dtype=bool)]
     broken = Structure(SPINEL.lattice, ["Lr"], [[0, 0, 0]])
-    force = evaluate_rest([SPINEL, slow, broken], PairEnergy(), held)["max_force"]
+    force = evaluate_rest([SPINEL, slow, broken], PairEnergy(), fixed)["max_force"]
     alone = evaluate_rest([slow], PairEnergy())["max_force"]
     assert force[0] == pytest.approx(0.0, abs=1e-3)
     assert force[1] == pytest.approx(alone[0], rel=1e-5)

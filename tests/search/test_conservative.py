@@ -29,7 +29,7 @@ def evaluate(conservative, text):
     targets = Targets.of([text], conservative)
     crystals = Crystals.from_structures(random_structures(3, (2, 3, 4)))
     predictor = DoubtfulBowl()
-    with Evaluator(predictor, targets.wanted(predictor.properties)) as evaluator:
+    with Evaluator(predictor, targets.to_predict(predictor.properties)) as evaluator:
         objective = Objective(evaluator, targets)
         slopes = objective(crystals, lambda t, v: t.loss(v))
     return objective, crystals, slopes, predictor(crystals, None)

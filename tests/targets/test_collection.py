@@ -113,8 +113,8 @@ def test_targets_are_a_sequence_of_what_was_given():
 def test_spreads_are_wanted_only_by_the_cautious():
     known = {"band_gap", "band_gap.std", "density", "bulk_modulus"}
     each = ["maximize density", WINDOW, "density < 9"]
-    assert Targets.of(each).wanted(known) == ["density", "band_gap"]
-    assert Targets.of(each, 1.0).wanted(known) == ["density", "band_gap", "band_gap.std"]
+    assert Targets.of(each).to_predict(known) == ["density", "band_gap"]
+    assert Targets.of(each, 1.0).to_predict(known) == ["density", "band_gap", "band_gap.std"]
 
 
 def test_all_must_be_met_and_losses_come_one_by_one():

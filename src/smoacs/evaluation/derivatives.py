@@ -44,7 +44,7 @@ def energy_gradients(energy_per_atom: Tensor, crystals: Crystals) -> tuple[Tenso
 
 
 def residuals(
-    frac_grad: Tensor, cell_grad: Tensor, crystals: Crystals, held: Tensor | None = None
+    frac_grad: Tensor, cell_grad: Tensor, crystals: Crystals, fixed: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Pressure (GPa, positive if the crystal wants to expand) and largest force (eV/Å), each [B].
 
@@ -52,14 +52,14 @@ def residuals(
         frac_grad: Gradient of the energy by frac_coords, eV, [N, 3].
         cell_grad: Gradient of the energy by cell at fixed frac_coords, eV/Å, [B, 3, 3].
         crystals: Where the gradients were taken.
-        held: Atoms that must not move, [N], whose forces are not counted; None if all may.
+        fixed: Atoms that must not move, [N], whose forces are not counted; None if all may.
     """
     cell = crystals.cell.detach()
     pressure = -GPA * (cell * cell_grad).sum((1, 2)) / (3 * crystals.volume.detach())
     largest = torch.zeros_like(pressure)
     forces = force_sizes(frac_grad, crystals)
-    if held is not None:
-        forces = forces.masked_fill(held, 0.0)
+    if fixed is not None:
+        forces = forces.masked_fill(fixed, 0.0)
     largest.scatter_reduce_(0, crystals.system_idx, forces, "amax")
     return pressure, largest
 

@@ -44,7 +44,7 @@ class EnergySlopes(Prediction):
     """A prediction with the gradients of the cells' energies.
 
     Attributes:
-        frac_grad: Of the energy (eV) by frac_coords, [N, 3]; 0 for atoms that are held.
+        frac_grad: Of the energy (eV) by frac_coords, [N, 3]; 0 for atoms that are fixed.
         cell_grad: Of the energy by cell at fixed frac_coords, eV/Å, [B, 3, 3].
         pressure: GPa, [B].
         max_force: eV/Å, [B].
@@ -111,7 +111,7 @@ class Evaluator(Workers):
     """
 
     NOT_STATE: ClassVar = frozenset(
-        {"predictor", "properties", "held", "batch_size", "energy", "_pool", "_one_thread"}
+        {"predictor", "properties", "fixed", "batch_size", "energy", "_pool", "_one_thread"}
     )
 
     def __init__(
@@ -120,7 +120,7 @@ class Evaluator(Workers):
         properties: Sequence[str],
         *,
         batch_size: int | None = None,
-        held: Tensor | None = None,
+        fixed: Tensor | None = None,
         energy: str = ENERGY,
         threads: int | None = None,
     ) -> None:
@@ -130,7 +130,7 @@ class Evaluator(Workers):
             predictor: Gives the properties, and the energy if its slopes are asked for.
             properties: Those to keep.
             batch_size: How many crystals a chunk may hold at most.
-            held: Sites of every crystal that must not move, [n]: no force acts on them.
+            fixed: Sites of every crystal that must not move, [n]: no force acts on them.
             energy: Name of the property that is the energy, eV/atom.
             threads: Chunks that are evaluated side by side; as many as cores if None.
         """
@@ -138,7 +138,7 @@ class Evaluator(Workers):
         self.predictor = for_properties(predictor, {*properties, energy})
         self.energy = energy
         self.properties = tuple(properties)
-        self.held = held
+        self.fixed = fixed
         self.batch_size = batch_size
         self.predictor_calls = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -249,7 +249,7 @@ class Evaluator(Workers):
         part.cell.requires_grad_()
         out = self._predict(part)
         frac_grad, cell_grad = energy_gradients(out[self.energy], part)
-        frac_grad = self._without_held(frac_grad)
+        frac_grad = self._without_fixed(frac_grad)
         pressure, force = residuals(frac_grad, cell_grad, part)
         values, finite = self._kept(out, part)
         finite = finite & pressure.isfinite() & force.isfinite()
@@ -274,7 +274,7 @@ class Evaluator(Workers):
         pressure = force = None
         if at_rest:
             frac_grad, cell_grad = energy_gradients(out[self.energy], part)
-            frac_grad = self._without_held(frac_grad)
+            frac_grad = self._without_fixed(frac_grad)
             pressure, force = residuals(frac_grad, cell_grad, part)
             # Atoms on symmetric sites feel rounding errors only; these must not seed distortions.
             felt = force_sizes(frac_grad, part) > NEGLIGIBLE_FORCE
@@ -307,11 +307,11 @@ class Evaluator(Workers):
                 found.radii[name] = clean[1]
         return found
 
-    def _without_held(self, frac_grad: Tensor) -> Tensor:
-        """The gradient of the energy by frac_coords, [b·n, 3], without its part on held sites."""
-        if self.held is None:
+    def _without_fixed(self, frac_grad: Tensor) -> Tensor:
+        """The gradient of the energy by frac_coords, [b·n, 3], without its part on fixed sites."""
+        if self.fixed is None:
             return frac_grad
-        sites = self.held.to(frac_grad.device).repeat(len(frac_grad) // len(self.held))
+        sites = self.fixed.to(frac_grad.device).repeat(len(frac_grad) // len(self.fixed))
         return frac_grad.masked_fill(sites[:, None], 0.0)
 
 

@@ -25,15 +25,15 @@ def evaluate(predictor: Predictor, crystals: Crystals) -> dict[str, NDArray[np.f
 
 
 def evaluate_residuals(
-    predictor: Predictor, crystals: Crystals, held: Tensor | None = None
+    predictor: Predictor, crystals: Crystals, fixed: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Pressure (GPa) and largest force (eV/Å) of each crystal, each [B].
 
     Args:
         predictor: One that gives the formation energy.
         crystals: Real crystals.
-        held: Atoms that must not move, [N], whose forces are not counted; None if all may.
+        fixed: Atoms that must not move, [N], whose forces are not counted; None if all may.
     """
     with Evaluator(predictor, ()) as evaluator:
         slopes = evaluator.energy_slopes(crystals)
-    return residuals(slopes.frac_grad, slopes.cell_grad, crystals, held)
+    return residuals(slopes.frac_grad, slopes.cell_grad, crystals, fixed)

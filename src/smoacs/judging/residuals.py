@@ -16,7 +16,7 @@ from smoacs.predictors import Predictor
 def evaluate_rest(
     structures: Sequence[Structure],
     predictor: Predictor,
-    held: Sequence[NDArray[np.bool_]] | None = None,
+    fixed: Sequence[NDArray[np.bool_]] | None = None,
     *,
     usable: Sequence[int] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
@@ -25,7 +25,7 @@ def evaluate_rest(
     Args:
         structures: In any order, of any sizes.
         predictor: One that gives the formation energy.
-        held: Of each structure the atoms that were asked not to move, [N]; None if all may. The
+        fixed: Of each structure the atoms that were asked not to move, [N]; None if all may. The
             forces on them are not counted: they are what holds them.
         usable: Which structures can be evaluated (see `usable_structures`), if that is known.
 
@@ -39,8 +39,8 @@ def evaluate_rest(
     if usable:
         crystals = Crystals.from_structures([structures[index] for index in usable])
         still = None
-        if held is not None:
-            still = torch.as_tensor(np.concatenate([held[index] for index in usable]))
+        if fixed is not None:
+            still = torch.as_tensor(np.concatenate([fixed[index] for index in usable]))
         found = evaluate_residuals(predictor, crystals, still)
         for name, values in zip(table, found, strict=True):
             table[name][usable] = values.double().cpu().numpy()

@@ -152,7 +152,7 @@ class _Judge:
             match_template(cell, kind) if kind is not None and ok else None
             for cell, kind, ok in zip(cells, kinds, solid, strict=True)
         ]
-        broken, held = _ruled(cells, rules, matches, solid)
+        broken, fixed = _ruled(cells, rules, matches, solid)
         usable = usable_structures(cells, self.predictor, solid)
         values = evaluate_structures(cells, self.predictor, matches=matches, usable=usable)
         verdicts = {f"{name}_met": met for name, met in _met(self.targets, values).items()}
@@ -172,7 +172,7 @@ class _Judge:
                 dtype=bool,
             )
         if ENERGY in self.predictor.properties:
-            residuals = evaluate_rest(cells, self.predictor, held, usable=usable)
+            residuals = evaluate_rest(cells, self.predictor, fixed, usable=usable)
             values |= residuals
             if self.must_rest:
                 verdicts["at_rest"] = at_rest(residuals)
@@ -240,7 +240,7 @@ def _ruled(
     if rules is None:
         return None, None
     checks = [rules] * len(structures) if isinstance(rules, RuleCheck) else rules
-    texts, held = [], []
+    texts, fixed = [], []
     for structure, check, match, ok in zip(structures, checks, matches, solid, strict=True):
         text, order = check.broken(structure, solid=bool(ok)), None
         if text and match is not None:
@@ -248,8 +248,8 @@ def _ruled(
             if not check.broken(structure, matched, solid=bool(ok)):
                 text, order = "", matched
         texts.append(text)
-        held.append(check.held(len(structure), order))
-    return texts, held
+        fixed.append(check.fixed(len(structure), order))
+    return texts, fixed
 
 
 def first_successes(table: pd.DataFrame) -> "pd.Series[bool]":

@@ -35,7 +35,7 @@ class WeightsHeader:
         properties: Unit of each property, in the order of the network's outputs.
         elements: Symbols of the elements in the training data.
         training_data: Sources and licences, in words.
-        metrics: Held-out errors: property -> {"mae": ..., "n": ...} in the property's unit.
+        metrics: Fixed-out errors: property -> {"mae": ..., "n": ...} in the property's unit.
         log10: Properties that the network holds as logarithms (see `Network`).
         domain: What the relaxed training crystals cover; None in older files.
         scales: Words for what the values of a property are, such as the functional of a band gap.

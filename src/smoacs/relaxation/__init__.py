@@ -8,8 +8,8 @@ from smoacs.relaxation.fire import (
     Response,
     relax,
 )
+from smoacs.relaxation.fixed import Fixed
 from smoacs.relaxation.geometry_guard import GeometryGuard, to_structures
-from smoacs.relaxation.held import Held
 from smoacs.relaxation.lattice import SecantLattice
 from smoacs.relaxation.quasi_newton import Ends, Observer, QuasiNewton, relax_candidates
 from smoacs.relaxation.radii import change_elements, radius_length, start_at_radii
@@ -19,8 +19,8 @@ __all__ = [
     "FMAX",
     "MAX_STEPS",
     "Ends",
+    "Fixed",
     "GeometryGuard",
-    "Held",
     "Observer",
     "Potential",
     "QuasiNewton",

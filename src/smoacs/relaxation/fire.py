@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from smoacs.crystals import Crystals, Symmetriser
-from smoacs.relaxation.held import Held
+from smoacs.relaxation.fixed import Fixed
 
 FMAX: Final = 0.05
 """eV/Å below which nothing moves any more."""
@@ -130,7 +130,7 @@ def relax(
     symmetry: Symmetriser | None = None,
     fmax: float = FMAX,
     max_steps: int = MAX_STEPS,
-    held: Held | None = None,
+    fixed: Fixed | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RelaxedCrystals:
     """Relax positions and cells of crystals.
@@ -141,14 +141,14 @@ def relax(
         symmetry: What each crystal keeps; None if all are free.
         fmax: Largest force at rest, eV/Å; the cell's is the virial's row over the number of atoms.
         max_steps: After so many steps a crystal stops where it is.
-        held: What keeps its place: fractional coordinates of atoms, and whole cells. Forces on it
+        fixed: What keeps its place: fractional coordinates of atoms, and whole cells. Forces on it
             count as zero.
         progress: Told the crystals that are done and those in all, after every step.
 
     Returns:
         The result for each crystal, in their order.
     """
-    walk = _Walk(crystals, held)
+    walk = _Walk(crystals, fixed)
     outcome = _Outcome(crystals)
     for step in range(max_steps + 1):
         standing = walk.crystals()
@@ -198,9 +198,9 @@ class _Forces:
 class _Walk:
     """Coordinates, velocities and clocks of the b crystals still on their way."""
 
-    def __init__(self, crystals: Crystals, held: Held | None = None) -> None:
+    def __init__(self, crystals: Crystals, fixed: Fixed | None = None) -> None:
         self._template = crystals
-        self._allowed = None if held is None else held.allowed(crystals)
+        self._allowed = None if fixed is None else fixed.allowed(crystals)
         cell = crystals.cell.detach().double()
         self.systems = torch.arange(crystals.n_systems, device=cell.device)
         self.system_idx = crystals.system_idx

@@ -12,7 +12,7 @@ from smoacs.errors import InputError, short
 from smoacs.evaluation import Evaluator
 from smoacs.predictors import ENERGY, Predictor, load_predictor
 from smoacs.relaxation.fire import FMAX, MAX_STEPS, Response, relax
-from smoacs.relaxation.held import flags_of, held_directions, held_of
+from smoacs.relaxation.fixed import fixed_directions, fixed_of, flags_of
 from smoacs.templates import operations_of, space_group_data
 
 CLOSEST = 0.1
@@ -113,7 +113,7 @@ def relax_structures(  # noqa: PLR0913  (a setting each)
             symmetry=symmetry_of(structures) if keep_symmetry else None,
             fmax=fmax,
             max_steps=max_steps,
-            held=held_of(structures, fix_cell=fix_cell, fix_atoms=fix_atoms),
+            fixed=fixed_of(structures, fix_cell=fix_cell, fix_atoms=fix_atoms),
             progress=progress,
         )
     ends = torch.cumsum(crystals.counts, 0).tolist()
@@ -141,12 +141,12 @@ def relax_structures(  # noqa: PLR0913  (a setting each)
 def symmetry_of(structures: Sequence[Structure]) -> Symmetriser:
     """What the space groups of structures leave free, each found by spglib at 0.01 Å.
 
-    Atoms of one element that are held in different ways are different ones.
+    Atoms of one element that are fixed in different ways are different ones.
     """
     keeps: list[Invariants | None] = []
     for structure in structures:
         numbers = np.array([site.specie.Z for site in structure])
-        numbers = numbers + 1000 * (held_directions(structure) @ np.array([1, 2, 4]))
+        numbers = numbers + 1000 * (fixed_directions(structure) @ np.array([1, 2, 4]))
         matrix, coords = structure.lattice.matrix, structure.frac_coords
         found = space_group_data(matrix, coords, numbers)
         operations = operations_of(found, matrix, coords)

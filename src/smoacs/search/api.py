@@ -16,7 +16,7 @@ from smoacs.request import DesignConfig
 from smoacs.request.chemical_rules import crystal_rules
 from smoacs.request.decoration_rules import decoration_rule
 from smoacs.search.exhaustive.search import ExhaustiveSearch
-from smoacs.search.gradient.known_crystals import Beginning
+from smoacs.search.gradient.known_crystals import KnownCrystal
 from smoacs.search.gradient.objective import Objective
 from smoacs.search.gradient.search import GradientSearch
 from smoacs.search.plan import Plan, plan_search, with_rest_decided
@@ -79,7 +79,7 @@ def _search_template(
     predictor: Predictor,
     settings: OptimiserSettings | None,
     taken: frozenset[str] | None = None,
-    begin: Sequence[Beginning] = (),
+    begin: Sequence[KnownCrystal] = (),
 ) -> DesignResult:
     """Search for `config.n` crystals of one template, none of them of a composition `taken`.
 
@@ -98,9 +98,9 @@ def _search_template(
             log.info("%s", plan.note)
     with Evaluator(
         predictor,
-        config.wanted.wanted(predictor.properties),
+        config.wanted.to_predict(predictor.properties),
         batch_size=config.batch_size,
-        held=_held_sites(template),
+        fixed=_fixed_sites(template),
     ) as evaluator:
         if plan.space is not None:
             return _search_exhaustively(
@@ -181,10 +181,10 @@ def _names(template: Template, combination: Tensor) -> list[str]:
     return [template.combination_names[k] for k in combination.tolist()]
 
 
-def _held_sites(template: Template) -> Tensor | None:
+def _fixed_sites(template: Template) -> Tensor | None:
     """Sites whose coordinates are all frozen, [n]; None if there are none."""
-    held = torch.tensor((template.coord_box == 0.0).all(axis=1))
-    return held if held.any() else None
+    fixed = torch.tensor((template.coord_box == 0.0).all(axis=1))
+    return fixed if fixed.any() else None
 
 
 def _check_functions(config: DesignConfig, predictor: Predictor) -> None:

@@ -63,7 +63,7 @@ class Targets(Sequence[Target]):
         """Ends of windows, S: what there are shortfalls of."""
         return sum(math.isfinite(end) for target in self.each for end in (target.low, target.high))
 
-    def wanted(self, known: Collection[str]) -> list[str]:
+    def to_predict(self, known: Collection[str]) -> list[str]:
         """Properties to predict: those of the targets and, if cautious, their spreads.
 
         Args:

@@ -31,7 +31,7 @@ SETTINGS = ExhaustiveSettings(atoms_together=350)
 """70 perovskites at once."""
 
 
-def begun(space, n, seed=0):
+def candidates_at(space, n, seed=0):
     acquisition = Acquisition(space, SETTINGS, seed=seed)
     assert acquisition.at_once == 70
     while len(acquisition) < n:
@@ -50,7 +50,7 @@ def none_met(acquisition):
 @pytest.mark.parametrize("block", [37, 10_000])
 def test_everything_comes_once(space, block, monkeypatch):
     monkeypatch.setattr("smoacs.search.exhaustive.acquisition.BLOCK", block)
-    acquisition = begun(space, 100)
+    acquisition = candidates_at(space, 100)
     probability = probability_of(space, acquisition)
     while not acquisition.is_done:
         acquisition.take(acquisition.next_round(probability, none_met(acquisition)))
@@ -58,12 +58,12 @@ def test_everything_comes_once(space, block, monkeypatch):
 
 
 def test_the_seed_decides_what_comes_first(space):
-    first, again, other = (set(begun(space, 70, seed=seed).rows) for seed in (0, 0, 1))
+    first, again, other = (set(candidates_at(space, 70, seed=seed).rows) for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_what_is_promising_comes_first(space):
-    acquisition = begun(space, 100)
+    acquisition = candidates_at(space, 100)
     left = np.setdiff1d(np.arange(len(space)), acquisition.rows)
     good = set(left[shortfalls(space, left)[:, 0] < 0])
     chosen = acquisition.next_round(probability_of(space, acquisition), none_met(acquisition))
@@ -84,7 +84,7 @@ def test_formulas_that_succeed_already_come_last(space):
 
 
 def test_successes_are_expected_of_what_is_left_and_new(space, monkeypatch):
-    acquisition = begun(space, 100)
+    acquisition = candidates_at(space, 100)
     probability, met = probability_of(space, acquisition), none_met(acquisition)
     left = np.setdiff1d(np.arange(len(space)), acquisition.rows)
     good = (shortfalls(space, left) < 0).sum()
@@ -93,12 +93,12 @@ def test_successes_are_expected_of_what_is_left_and_new(space, monkeypatch):
     acquisition.take(left)
     assert acquisition.expected_successes(probability, none_met(acquisition)) == 0
     monkeypatch.setattr("smoacs.search.exhaustive.acquisition.BLOCK", 100)
-    blocks = begun(space, 100)
+    blocks = candidates_at(space, 100)
     assert blocks.expected_successes(probability_of(space, blocks), none_met(blocks)) == np.inf
 
 
 def test_rounds_are_no_longer_than_what_is_missing_or_paid_for(space):
-    acquisition = begun(space, 100)
+    acquisition = candidates_at(space, 100)
     probability, met = probability_of(space, acquisition), none_met(acquisition)
     whole = acquisition.next_round(probability, met)
     assert len(whole) == 64

@@ -14,7 +14,7 @@ from smoacs.evaluation import evaluate_residuals, is_at_rest
 from smoacs.request import DesignConfig
 from smoacs.search import run_search
 from smoacs.search.compositions import composition_keys
-from smoacs.search.gradient.known_crystals import Beginning, begun, of_seed
+from smoacs.search.gradient.known_crystals import KnownCrystal, candidates_at, of_seed
 from smoacs.search.seeds import rounds
 from smoacs.search.seeds.rounds import ROUND_STEPS, Part, Taken, best_of, next_parts, reduced
 from smoacs.templates import reference_structure
@@ -240,8 +240,8 @@ def test_crystals_to_begin_with_are_taken_as_they_are():
     lattice = Lattice.from_parameters(4.7, 4.5, 3.1, 88, 91, 93)
     shifted = template.frac_coords + 0.01 * np.arange(18).reshape(6, 3)
     species = ["Sn"] * 2 + ["O"] * 4
-    known = Beginning(Structure(lattice, species, shifted), template.combination_names[0])
-    candidates = begun(DesignSpace.from_templates([template] * 2), template, [known] * 2)
+    known = KnownCrystal(Structure(lattice, species, shifted), template.combination_names[0])
+    candidates = candidates_at(DesignSpace.from_templates([template] * 2), template, [known] * 2)
     assert candidates.combination.tolist() == [0, 0]
     for structure in candidates.hard().to_structures():
         assert [site.specie.symbol for site in structure] == species

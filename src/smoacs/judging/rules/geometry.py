@@ -124,18 +124,18 @@ def position_complaints(rules: Rules, crystal: Placed, template: Ideal) -> Itera
             yield f"{text}: a coordinate is {moved[sites].max():.6g} away"
 
 
-def held_sites(rules: Rules, template: Ideal) -> list[int]:
+def fixed_sites(rules: Rules, template: Ideal) -> list[int]:
     """Sites whose atoms must not move: frozen, or with no displacement allowed.
 
-    Where the space group is kept, those that it makes equivalent to them are held as well.
+    Where the space group is kept, those that it makes equivalent to them are fixed as well.
     """
     keys = [*rules.frozen, *(key for key, most in rules.max_displacement.items() if most == 0.0)]
-    held = {site for key in keys for site in keyed_sites(template.labels, key)}
+    fixed = {site for key in keys for site in keyed_sites(template.labels, key)}
     if rules.symmetry == "space-group" and template.symmetry is not None:
         orbits = template.symmetry.equivalent_atoms
-        own = {int(orbits[site]) for site in held}
-        held |= {site for site, orbit in enumerate(orbits) if int(orbit) in own}
-    return sorted(held)
+        own = {int(orbits[site]) for site in fixed}
+        fixed |= {site for site, orbit in enumerate(orbits) if int(orbit) in own}
+    return sorted(fixed)
 
 
 def distance_complaints(rules: Rules, crystal: Placed) -> Iterator[str]:

@@ -12,7 +12,7 @@ from smoacs.judging.rules.charges import charge_complaints
 from smoacs.judging.rules.elements import count_complaints, element_complaints
 from smoacs.judging.rules.geometry import (
     distance_complaints,
-    held_sites,
+    fixed_sites,
     ideal,
     lattice_complaints,
     position_complaints,
@@ -40,7 +40,7 @@ class RuleCheck:
             if rules.symmetry != "free":
                 raise InputError(f"symmetry = {rules.symmetry} is a template's: name it, too")
             self._ideal = None
-            self._held: list[int] = []
+            self._fixed: list[int] = []
             return
         for setting, key in rules.site_keys():
             try:
@@ -54,7 +54,7 @@ class RuleCheck:
             template.site_labels,
             symmetric=rules.symmetry != "free",
         )
-        self._held = held_sites(rules, self._ideal)
+        self._fixed = fixed_sites(rules, self._ideal)
 
     def broken(
         self,
@@ -78,18 +78,18 @@ class RuleCheck:
             structure = Structure.from_sites([structure[int(atom)] for atom in order])
         return next(self._complaints(structure), "")
 
-    def held(self, n_atoms: int, order: Sequence[int] | None = None) -> NDArray[np.bool_]:
+    def fixed(self, n_atoms: int, order: Sequence[int] | None = None) -> NDArray[np.bool_]:
         """Which atoms of a crystal the rules hold at their sites, [N].
 
         Args:
-            n_atoms: How many there are; with another number than the template's none is held.
+            n_atoms: How many there are; with another number than the template's none is fixed.
             order: As for `broken`.
         """
-        held = np.zeros(n_atoms, dtype=bool)
+        fixed = np.zeros(n_atoms, dtype=bool)
         if self._ideal is not None and n_atoms == len(self._ideal.labels):
             atoms = np.arange(n_atoms) if order is None else np.asarray(order, dtype=np.intp)
-            held[atoms[self._held]] = True
-        return held
+            fixed[atoms[self._fixed]] = True
+        return fixed
 
     def _complaints(self, structure: Structure) -> Iterator[str]:
         states = charges(structure)

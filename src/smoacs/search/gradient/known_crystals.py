@@ -14,7 +14,7 @@ from smoacs.templates import Template
 
 
 @dataclass(frozen=True)
-class Beginning:
+class KnownCrystal:
     """A crystal that a search has found.
 
     Attributes:
@@ -26,7 +26,7 @@ class Beginning:
     combination: str
 
 
-def of_seed(template: Template, rule: Rule | None) -> list[Beginning]:
+def of_seed(template: Template, rule: Rule | None) -> list[KnownCrystal]:
     """The seed itself, once for each combination that allows its elements; often there is none.
 
     Args:
@@ -46,13 +46,15 @@ def of_seed(template: Template, rule: Rule | None) -> list[Beginning]:
         template.frac_coords,
     )
     return [
-        Beginning(seed, name)
+        KnownCrystal(seed, name)
         for k, name in enumerate(template.combination_names)
         if template.allowed[k, sites, elements[0]].all() and (rule is None or rule(k, elements)[0])
     ]
 
 
-def begun(space: DesignSpace, template: Template, begin: Sequence[Beginning]) -> Candidates:
+def candidates_at(
+    space: DesignSpace, template: Template, begin: Sequence[KnownCrystal]
+) -> Candidates:
     """Real candidates that are these crystals.
 
     Args:

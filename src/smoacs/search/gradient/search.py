@@ -12,7 +12,7 @@ from smoacs.request import DesignConfig
 from smoacs.request.chemical_rules import CrystalRule
 from smoacs.search.gradient.anneal import anneal
 from smoacs.search.gradient.discrete import DiscreteStage
-from smoacs.search.gradient.known_crystals import Beginning, begun
+from smoacs.search.gradient.known_crystals import KnownCrystal, candidates_at
 from smoacs.search.gradient.moves import Moves, with_variants
 from smoacs.search.gradient.objective import Objective
 from smoacs.search.gradient.policies import Policy, Polishing, Settling
@@ -50,7 +50,7 @@ class GradientSearch:
         objective: Objective,
         *,
         settings: OptimiserSettings,
-        begin: Sequence[Beginning] = (),
+        begin: Sequence[KnownCrystal] = (),
     ) -> None:
         """Take what is wanted, what evaluates it, and the crystals to begin with, if any."""
         self._config = config
@@ -65,11 +65,11 @@ class GradientSearch:
         self._moves = Moves.of(template, rules, self._space)
         self._candidates = self._started(rules, begin)
 
-    def _started(self, rules: Sequence[CrystalRule], begin: Sequence[Beginning]) -> Candidates:
+    def _started(self, rules: Sequence[CrystalRule], begin: Sequence[KnownCrystal]) -> Candidates:
         """The candidates before the first step."""
         config, template, settings = self._config, self._template, self._settings.anneal
         if begin:
-            return begun(self._space, template, begin)
+            return candidates_at(self._space, template, begin)
         own = with_variants(self._space, template, rules, n=config.n, seed=config.seed)
         if config.at_rest and self._moves is None:
             own = with_shared_choices(self._space, template, self._generator)

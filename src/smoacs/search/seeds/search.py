@@ -9,7 +9,7 @@ import pandas as pd
 
 from smoacs.request.chemical_rules import crystal_rules
 from smoacs.request.decoration_rules import decoration_rule
-from smoacs.search.gradient.known_crystals import Beginning, of_seed
+from smoacs.search.gradient.known_crystals import KnownCrystal, of_seed
 from smoacs.search.progress import Audience, ProgressCallback, ProgressEvent
 from smoacs.search.seeds.report import joined_report
 from smoacs.search.seeds.rounds import Part, Source, Taken, best_of, next_parts
@@ -81,14 +81,14 @@ def search_seeds(
 
 def _beginnings(
     part: Part, template: Template, results: "Sequence[DesignResult]"
-) -> list[Beginning]:
+) -> list[KnownCrystal]:
     """Crystals that a part goes on from; none if it begins anew."""
     if part.at_seed:
         rule = decoration_rule(crystal_rules(part.config.chemical_rules(template)), template)
         seeds = of_seed(template, rule)
         return [seeds[k % len(seeds)] for k in range(part.config.n)] if seeds else []
     known = [(results[number], k) for number, k in part.begin]
-    return [Beginning(result.structures[k], result.combinations[k]) for result, k in known]
+    return [KnownCrystal(result.structures[k], result.combinations[k]) for result, k in known]
 
 
 def _shifted(progress: ProgressCallback | None, before: int, total: int) -> ProgressCallback | None:

@@ -45,14 +45,14 @@ def moved(start, end):
 
 def test_atoms_that_the_structure_holds_stay_while_others_and_the_cell_move():
     start = rattled([[False] * 3, [False] * 3, [True] * 3, [True] * 3])
-    held, free = relax_structures([start, rattled()], Morse(), fmax=0.01)
-    np.testing.assert_allclose(moved(start, held)[:2], 0, atol=1e-6)
-    assert moved(start, held)[2:].max() > 1e-3
+    fixed, free = relax_structures([start, rattled()], Morse(), fmax=0.01)
+    np.testing.assert_allclose(moved(start, fixed)[:2], 0, atol=1e-6)
+    assert moved(start, fixed)[2:].max() > 1e-3
     assert moved(start, free)[1].max() > 0.02
-    assert abs(held.structure.volume / start.volume - 1) > 1e-3
-    assert held.converged
+    assert abs(fixed.structure.volume / start.volume - 1) > 1e-3
+    assert fixed.converged
     assert (
-        held.structure.site_properties[SELECTIVE_DYNAMICS] == [[False] * 3] * 2 + [[True] * 3] * 2
+        fixed.structure.site_properties[SELECTIVE_DYNAMICS] == [[False] * 3] * 2 + [[True] * 3] * 2
     )
 
 
@@ -61,10 +61,10 @@ def test_an_atom_held_along_one_lattice_vector_of_a_skewed_cell():
     start = Structure(lattice, ["Cu"] * 2, [[0, 0, 0], [0.46, 0.55, 0.42]])
     start.add_site_property(SELECTIVE_DYNAMICS, [[True] * 3, [True, False, True]])
     start.make_supercell([2, 1, 1])
-    held = np.array(start.site_properties[SELECTIVE_DYNAMICS])
+    fixed = np.array(start.site_properties[SELECTIVE_DYNAMICS])
     (end,) = relax_structures([start], Morse(), max_steps=25)
-    np.testing.assert_allclose(moved(start, end)[~held], 0, atol=1e-6)
-    assert moved(start, end)[held].max() > 1e-3
+    np.testing.assert_allclose(moved(start, end)[~fixed], 0, atol=1e-6)
+    assert moved(start, end)[fixed].max() > 1e-3
 
 
 def test_fixed_cell_and_fixed_atoms():

@@ -15,13 +15,13 @@ from smoacs.structures import SELECTIVE_DYNAMICS
 
 
 @dataclass(frozen=True)
-class Held:
+class Fixed:
     """What does not move in a relaxation of B crystals with N atoms in all.
 
     Attributes:
-        directions: Whether an atom is held along each of the three lattice vectors, [N, 3]; VASP's
+        directions: Whether an atom is fixed along each of the three lattice vectors, [N, 3]; VASP's
             selective dynamics are the negation of this.
-        cells: Whether a crystal's cell is held, [B].
+        cells: Whether a crystal's cell is fixed, [B].
     """
 
     directions: Bool[Tensor, "atoms 3"]
@@ -39,21 +39,21 @@ class Held:
         return torch.linalg.pinv(free) @ free, (~self.cells).to(cell)
 
 
-def held_of(
+def fixed_of(
     structures: Sequence[Structure], *, fix_cell: bool = False, fix_atoms: bool = False
-) -> Held | None:
+) -> Fixed | None:
     """What the structures themselves, and the two settings, keep in place; None if nothing."""
-    atoms = np.concatenate([held_directions(s) for s in structures] or [np.zeros((0, 3), bool)])
+    atoms = np.concatenate([fixed_directions(s) for s in structures] or [np.zeros((0, 3), bool)])
     if not (fix_cell or fix_atoms or atoms.any()):
         return None
-    return Held(
+    return Fixed(
         directions=torch.from_numpy(atoms | fix_atoms),
         cells=torch.full((len(structures),), fix_cell),
     )
 
 
-def held_directions(structure: Structure) -> NDArray[np.bool_]:
-    """Along which lattice vectors each atom is held, [n, 3]."""
+def fixed_directions(structure: Structure) -> NDArray[np.bool_]:
+    """Along which lattice vectors each atom is fixed, [n, 3]."""
     flags = structure.site_properties.get(SELECTIVE_DYNAMICS)
     if flags is None:
         return np.zeros((len(structure), 3), dtype=bool)
