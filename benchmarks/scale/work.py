@@ -26,10 +26,48 @@ Record = dict[str, float]
 
 SEED_TYPES = ("rocksalt", "cesiumchloride", "zincblende", "fluorite")
 TARGETS = ("band_gap = 2.5 ± 0.5", "formation_energy < -0.5")
-ELEMENTS = (
-    "F O Cl Na K Mg Ca Li Rb Cs Sr Ba Zn Ni Cu Co Fe Mn Ag Cd Ti Zr V Sc Y Al Ga In Sn Pb S Br I "
-    "La Ce Hf Nb Ta W Mo"
-).split()
+ELEMENTS = [
+    "F",
+    "O",
+    "Cl",
+    "Na",
+    "K",
+    "Mg",
+    "Ca",
+    "Li",
+    "Rb",
+    "Cs",
+    "Sr",
+    "Ba",
+    "Zn",
+    "Ni",
+    "Cu",
+    "Co",
+    "Fe",
+    "Mn",
+    "Ag",
+    "Cd",
+    "Ti",
+    "Zr",
+    "V",
+    "Sc",
+    "Y",
+    "Al",
+    "Ga",
+    "In",
+    "Sn",
+    "Pb",
+    "S",
+    "Br",
+    "I",
+    "La",
+    "Ce",
+    "Hf",
+    "Nb",
+    "Ta",
+    "W",
+    "Mo",
+]
 FEW = 13
 """Designs that are exported."""
 
@@ -49,7 +87,7 @@ def measured(record: Record, name: str = "cpu_s") -> Iterator[None]:
 
 
 def watch(record: Record, name: str, module: str, *path: str) -> None:
-    """Add the CPU time of every call of a function to a record; what is not there is not watched."""
+    """Add the CPU time of every call of a function to a record, if there is such a function."""
     try:
         home: Any = importlib.import_module(module)
         for part in path[:-1]:
@@ -112,6 +150,7 @@ def designs(n: int, folder: Path) -> Record:
 def atoms(n: int, _folder: Path) -> Record:
     """Judge one crystal of about n atoms, each a little off its site."""
     from pymatgen.io.ase import AseAtomsAdaptor
+
     from smoacs import Target, load_predictor
     from smoacs.judging import judge
 
