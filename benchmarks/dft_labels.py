@@ -17,7 +17,7 @@ import pandas as pd
 
 from smoacs.judging import evaluate_structures
 from smoacs.predictors import load_predictor
-from smoacs.training.displaced import row_structure
+from smoacs.training.displaced.crystals import row_structure
 
 LABELS = Path("data/dft_perovskites/dft_perovskites.parquet")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Structure
 
-from smoacs.training.displaced import row_structure
+from smoacs.training.displaced.crystals import row_structure
 from smoacs.training.layout import LABEL_COLUMNS
 
 

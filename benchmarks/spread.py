@@ -23,7 +23,7 @@ from smoacs.evaluation import evaluate
 from smoacs.predictors import SPREAD_SUFFIX, NetworkPredictor, Predictor, load_predictor
 from smoacs.training.data import build_dataset
 from smoacs.training.layout import LABEL_COLUMNS
-from smoacs.training.widths import coverage, measure_spread
+from smoacs.training.spread.widths import coverage, measure_spread
 
 INTERVAL = 1.645
 

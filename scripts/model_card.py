@@ -29,7 +29,7 @@ import relaxation
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate
 from smoacs.predictors import BUILTIN, CombinedPredictor, NetworkPredictor, load_predictor
-from smoacs.predictors.geometry import WALL
+from smoacs.predictors.network.edges import WALL
 
 SMALL = 20
 """Atoms; errors are given for all sizes and for crystals up to this one."""
@@ -150,7 +150,7 @@ def card(network: NetworkPredictor, numbers: Numbers, *, size: float) -> str:
         "## Network",
         "",
         (
-            "One message-passing trunk per member (`smoacs/predictors/network.py`): soft "
+            "One message-passing trunk per member (`smoacs/predictors/network/model.py`): soft "
             "species by "
             f"probability-weighted embeddings, {settings.layers} rounds of messages within "
             f"{settings.cutoff:g} Å under a smooth cutoff, moments of degree 0, 1 and 2 and their "
@@ -268,9 +268,9 @@ def spread_table(report: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 _BY_KIND = (
     "By kinds of chemistry, of which {least} test crystals or more have a label: labels in the 90 "
-    "% interval before the spread was widened for kinds (`smoacs.training.widths`, on validation "
-    "crystals), and after. What has a gap is not known in advance; it is listed because it is what "
-    "designs ask for."
+    "% interval before the spread was widened for kinds (`smoacs.training.spread.widths`, on "
+    "validation crystals), and after. What has a gap is not known in advance; it is listed because "
+    "it is what designs ask for."
 )
 
 

@@ -20,10 +20,10 @@ import smoacs.runs
 import smoacs.training
 from smoacs.chemistry import ELEMENTS
 from smoacs.cli import run
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import save_weights
+from smoacs.predictors.network.settings import NetworkSettings
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import save_weights
 from smoacs.search.gradient.search import GradientSearch
 from smoacs.templates import TEMPLATE_NAMES
 

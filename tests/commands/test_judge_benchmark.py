@@ -10,10 +10,10 @@ from pymatgen.core import Lattice, Structure
 from smoacs.chemistry import ELEMENTS
 from smoacs.cli import run
 from smoacs.judging import BENCHMARKS, benchmark
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import save_weights
+from smoacs.predictors.network.settings import NetworkSettings
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import save_weights
 from smoacs.targets import Target
 from toys import PEROVSKITE_SITES
 

@@ -22,7 +22,7 @@ from smoacs.runs import read_run, save_run
 from smoacs.targets import Target
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import build_dataset
-from smoacs.training.displaced import row_structure
+from smoacs.training.displaced.crystals import row_structure
 from smoacs.training.layout import check_crystals
 from smoacs.training.sources import read_source
 

@@ -12,10 +12,10 @@ from smoacs.chemistry import ELEMENTS
 from smoacs.dft import DftLabel, DftSettings, DftValues, LabelProgress, plan_calculation
 from smoacs.dft.labels import open_labels
 from smoacs.judging import element_counts
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import save_weights
+from smoacs.predictors.network.settings import NetworkSettings
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import save_weights
 from smoacs.request import DesignConfig
 
 SIZES = NetworkSettings(

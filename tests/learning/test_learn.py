@@ -21,10 +21,10 @@ from smoacs.errors import InputError, MissingExtraError
 from smoacs.judging import evaluate_structures
 from smoacs.learning import LearnSettings, api, run_learning
 from smoacs.predictors import load_predictor
-from smoacs.predictors.storage import read_weights
+from smoacs.predictors.weights.storage import read_weights
 from smoacs.targets import Target
 from smoacs.training.config import TrainConfig
-from smoacs.training.displaced import row_structure
+from smoacs.training.displaced.crystals import row_structure
 from smoacs.training.sources import load_table
 
 SETTINGS = LearnSettings(rounds=3, per_round=6, epochs=25, learning_rate=0.1)

@@ -18,7 +18,7 @@ from smoacs.learning import LearnSettings, run_learning
 from smoacs.learning.labelling import Labelling
 from smoacs.learning.replay import distant_crystals
 from smoacs.targets import Target
-from smoacs.training.displaced import closest_ratio
+from smoacs.training.displaced.crystals import closest_ratio
 
 ENGINE = (sys.executable, str(Path(__file__).parents[1] / "dft" / "fake_engine.py"))
 SITES = [[0, 0, 0], [0.5, 0.5, 0.5]]

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
+from smoacs.predictors.network.settings import NetworkSettings
+from smoacs.predictors.weights.header import WeightsHeader
 
 PROPERTIES = {"formation_energy": "eV/atom", "band_gap": "eV"}
 ELEMENTS = ("H", "O", "F", "Na", "Cl", "Ca", "Ti", "Sr")

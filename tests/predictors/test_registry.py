@@ -3,7 +3,7 @@ import torch
 
 from smoacs.errors import InputError
 from smoacs.predictors import BUILTIN, installed_predictors, load_predictor, registry
-from smoacs.predictors.storage import save_weights
+from smoacs.predictors.weights.storage import save_weights
 from toys import PairEnergy
 
 

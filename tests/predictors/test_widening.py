@@ -9,9 +9,9 @@ from pymatgen.core import Composition
 from smoacs.chemistry import ELEMENTS
 from smoacs.crystals import neighbor_list
 from smoacs.predictors.builtin import NetworkPredictor, load_network
-from smoacs.predictors.header import header_text, parse_header
-from smoacs.predictors.spread import SpreadHead, feature_count
-from smoacs.predictors.storage import read_weights, save_weights
+from smoacs.predictors.network.spread import SpreadHead, feature_count
+from smoacs.predictors.weights.header import header_text, parse_header
+from smoacs.predictors.weights.storage import read_weights, save_weights
 from smoacs.predictors.widening import KINDS, Widening, filled, kinds
 from smoacs.testing.samples import default_crystals
 

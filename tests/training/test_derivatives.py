@@ -12,12 +12,11 @@ from scipy.stats import special_ortho_group
 
 from smoacs.errors import InputError
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
+from smoacs.predictors.network.settings import NetworkSettings
 from smoacs.training.data import Noise, build_dataset, make_batch
-from smoacs.training.evaluation import derivative_errors
-from smoacs.training.fit import FitSettings, fit
-from smoacs.training.layout import check_crystals, layout_row, tensors_of
-from smoacs.training.loss import (
+from smoacs.training.fitting.evaluation import derivative_errors
+from smoacs.training.fitting.fit import FitSettings, fit
+from smoacs.training.fitting.loss import (
     FORCE_SCALE,
     STRESS_SCALE,
     LossTerm,
@@ -25,6 +24,7 @@ from smoacs.training.loss import (
     energy_derivatives,
     loss_of,
 )
+from smoacs.training.layout import check_crystals, layout_row, tensors_of
 
 GPA = 160.21766208
 CUTOFF = 4.0

@@ -9,10 +9,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from smoacs.crystals import Crystals, neighbor_list
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network, power_of_ten
-from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import read_weights, save_weights
+from smoacs.predictors.network.settings import NetworkSettings
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import read_weights, save_weights
 
 SIZES = NetworkSettings(
     cutoff=4.0, channels=8, moment_channels=4, hidden=8, layers=1, radial=6, moment_radial=4

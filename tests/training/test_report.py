@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
+from smoacs.predictors.network.settings import NetworkSettings
 from smoacs.training.data import build_dataset
-from smoacs.training.metrics import errors_by_size, header_metrics, property_statistics
+from smoacs.training.fitting.metrics import errors_by_size, header_metrics, property_statistics
 from smoacs.training.plots import plot_learning, plot_parity
 from smoacs.training.report import report_text
 

@@ -9,11 +9,11 @@ import torch
 
 from smoacs.errors import InputError, ResourceError, SmoacsError
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
+from smoacs.predictors.network.settings import NetworkSettings
 from smoacs.training.checkpoint import load_state, save_state
 from smoacs.training.data import build_dataset
-from smoacs.training.fit import FitSettings, fit
-from smoacs.training.loss import LOSS_TERMS
+from smoacs.training.fitting.fit import FitSettings, fit
+from smoacs.training.fitting.loss import LOSS_TERMS
 from smoacs.training.start import start_from_composition
 
 SIZES = NetworkSettings(

@@ -17,7 +17,7 @@ from smoacs.cli import run
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate
 from smoacs.predictors import load_predictor
-from smoacs.predictors.storage import read_weights
+from smoacs.predictors.weights.storage import read_weights
 
 CONFIG = """
 name = "mine"

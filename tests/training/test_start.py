@@ -8,13 +8,13 @@ import torch
 from safetensors.torch import save_file
 
 from smoacs.errors import InputError
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import save_weights, stack_members
+from smoacs.predictors.network.settings import NetworkSettings
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import save_weights, stack_members
 from smoacs.training.config import TrainConfig
 from smoacs.training.data import build_dataset, make_batch
-from smoacs.training.evaluation import predict_dataset
+from smoacs.training.fitting.evaluation import predict_dataset
 from smoacs.training.start import initial_network, load_start, loss_terms, network_settings
 
 SIZES = NetworkSettings(

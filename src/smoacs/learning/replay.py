@@ -15,8 +15,8 @@ from pymatgen.core import Structure
 from smoacs.errors import InputError
 from smoacs.learning.choose import composition_distances
 from smoacs.templates import PROTOTYPES, Template, prototype
-from smoacs.training.displaced import MIN_COVALENT_RATIO, closest_ratio
-from smoacs.training.resting import MAX_ATOMS, random_decoration
+from smoacs.training.displaced.crystals import MIN_COVALENT_RATIO, closest_ratio
+from smoacs.training.displaced.resting import MAX_ATOMS, random_decoration
 
 log = logging.getLogger(__name__)
 

@@ -25,13 +25,13 @@ from smoacs.learning.replay import distant_crystals
 from smoacs.learning.settings import LearnSettings
 from smoacs.predictors import load_predictor
 from smoacs.predictors.builtin import formula_hash, load_network
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
-from smoacs.predictors.storage import save_weights, stack_members
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import save_weights, stack_members
 from smoacs.training.checkpoint import load_state
 from smoacs.training.config import DataSource, HeadSettings, TrainConfig
 from smoacs.training.data import Noise
-from smoacs.training.displaced import row_structure
+from smoacs.training.displaced.crystals import row_structure
 from smoacs.training.layout import RELAXED
 from smoacs.training.members import TABLE_FILE, member_file, run_members, train_member
 from smoacs.training.sources import read_source

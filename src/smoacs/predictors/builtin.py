@@ -13,10 +13,10 @@ from torch import Tensor
 from smoacs.crystals import Crystals, NeighborList
 from smoacs.errors import InputError
 from smoacs.predictors.domain import Applicability, applicability
-from smoacs.predictors.header import WeightsHeader
-from smoacs.predictors.network import Network
+from smoacs.predictors.network.model import Network
 from smoacs.predictors.properties import SPREAD_SUFFIX
-from smoacs.predictors.storage import read_weights
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import read_weights
 
 BUILTIN = "mp2018"
 """Name of the weights in the package that are used unless others are asked for."""
@@ -38,8 +38,8 @@ _SCALES = {
 class NetworkPredictor:
     """Mean of an ensemble of networks, and its spread as `name.std`.
 
-    The spread is calibrated where the weights say how (see `smoacs.predictors.spread`), and that of
-    the members otherwise.
+    The spread is calibrated where the weights say how (see `smoacs.predictors.network.spread`), and
+    that of the members otherwise.
     """
 
     def __init__(self, network: Network, header: WeightsHeader, formulas: Tensor) -> None:

@@ -16,15 +16,15 @@ import pandas as pd
 
 from smoacs.errors import InputError
 from smoacs.predictors.network import Network
-from smoacs.predictors.storage import read_weights, save_weights
-from smoacs.training.calibration import finish_ensemble, widen_ensemble
+from smoacs.predictors.weights.storage import read_weights, save_weights
 from smoacs.training.config import WEIGHTS_SUFFIX, TrainConfig
-from smoacs.training.data import build_dataset
-from smoacs.training.evaluation import predict_dataset
+from smoacs.training.data.batches import build_dataset
+from smoacs.training.fitting.evaluation import predict_dataset
+from smoacs.training.fitting.metrics import header_metrics
 from smoacs.training.layout import RELAXED
-from smoacs.training.metrics import header_metrics
-from smoacs.training.readout import fit_readouts, form_of, with_formulas
 from smoacs.training.sources import load_table
+from smoacs.training.spread.calibration import finish_ensemble, widen_ensemble
+from smoacs.training.spread.readout import fit_readouts, form_of, with_formulas
 
 
 def calibrate_file(

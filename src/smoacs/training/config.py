@@ -17,11 +17,11 @@ from pydantic import (
 
 from smoacs.errors import InputError
 from smoacs.predictors import ENERGY
+from smoacs.predictors.network.settings import NetworkSettings
 from smoacs.predictors.properties import PROPERTIES
-from smoacs.predictors.settings import NetworkSettings
 from smoacs.request.parsing import read_toml
-from smoacs.training.data import Noise
-from smoacs.training.loss import DEFAULT_TERM, LOSS_TERMS
+from smoacs.training.data.batches import Noise
+from smoacs.training.fitting.loss import DEFAULT_TERM, LOSS_TERMS
 
 WEIGHTS_SUFFIX = ".safetensors"
 _NAME = re.compile(r"[^\W\d][\w.]*")

@@ -18,8 +18,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from smoacs.errors import ResourceError, SmoacsError
 from smoacs.predictors.registry import resolve_device
 from smoacs.training.config import TrainConfig
-from smoacs.training.data import Dataset, build_dataset
-from smoacs.training.fit import FitSettings, fit
+from smoacs.training.data.batches import Dataset, build_dataset
+from smoacs.training.fitting.fit import FitSettings, fit
 from smoacs.training.layout import RELAXED
 from smoacs.training.start import initial_network, load_start, loss_terms, network_settings
 

@@ -29,10 +29,10 @@ from scipy.optimize import linprog
 from smoacs.chemistry import ELEMENTS
 from smoacs.predictors import load_predictor
 from smoacs.predictors.builtin import formula_hash
-from smoacs.training.displaced import Sample, make_samples, row_structure
+from smoacs.training.displaced.crystals import Sample, make_samples, row_structure
+from smoacs.training.displaced.potential import Labels, chgnet_energies, chgnet_labels
+from smoacs.training.displaced.resting import PEROVSKITE_SHARE, box_samples, resting_samples
 from smoacs.training.layout import layout_row
-from smoacs.training.potential import Labels, chgnet_energies, chgnet_labels
-from smoacs.training.resting import PEROVSKITE_SHARE, box_samples, resting_samples
 
 log = logging.getLogger(__name__)
 

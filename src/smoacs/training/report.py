@@ -11,13 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from smoacs.files import write_file
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.properties import PROPERTIES
-from smoacs.training.data import Dataset
-from smoacs.training.evaluation import derivative_errors
-from smoacs.training.metrics import errors_by_size, property_statistics
-from smoacs.training.splits import SPLITS
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.training.data.batches import Dataset
+from smoacs.training.data.splits import SPLITS
+from smoacs.training.fitting.evaluation import derivative_errors
+from smoacs.training.fitting.metrics import errors_by_size, property_statistics
 
 REPORT_FILE = "report.md"
 _JSON_FILE = "report.json"

@@ -10,20 +10,20 @@ from torch import Tensor
 from smoacs.errors import InputError
 from smoacs.files import write_file
 from smoacs.predictors.builtin import formula_hash
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
 from smoacs.predictors.registry import resolve_device
-from smoacs.predictors.storage import save_weights, stack_members
-from smoacs.training.calibration import finish_ensemble
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import save_weights, stack_members
 from smoacs.training.checkpoint import load_state
 from smoacs.training.config import TrainConfig
-from smoacs.training.data import Dataset, element_symbols
-from smoacs.training.evaluation import predict_dataset
+from smoacs.training.data.batches import Dataset, element_symbols
+from smoacs.training.fitting.evaluation import predict_dataset
+from smoacs.training.fitting.metrics import header_metrics
 from smoacs.training.members import TABLE_FILE, member_file, run_members, split_dataset
-from smoacs.training.metrics import header_metrics
-from smoacs.training.readout import fit_readouts, form_of, with_formulas
 from smoacs.training.report import REPORT_FILE, Result, write_report
 from smoacs.training.sources import load_table
+from smoacs.training.spread.calibration import finish_ensemble
+from smoacs.training.spread.readout import fit_readouts, form_of, with_formulas
 from smoacs.training.start import Start, load_start, log10_limits, loss_terms, network_settings
 
 FOLDER_SUFFIX = ".training"

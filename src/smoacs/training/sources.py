@@ -9,10 +9,10 @@ import pandas as pd
 
 from smoacs.errors import InputError
 from smoacs.training.config import DataSource, TrainConfig
-from smoacs.training.id_prop import read_id_prop
-from smoacs.training.jarvis import read_jarvis
+from smoacs.training.data.id_prop import read_id_prop
+from smoacs.training.data.jarvis import read_jarvis
+from smoacs.training.data.splits import SPLITS, assign_splits
 from smoacs.training.layout import RELAXED, add_formulas, check_crystals, label_columns
-from smoacs.training.splits import SPLITS, assign_splits
 
 log = logging.getLogger(__name__)
 

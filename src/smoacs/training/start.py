@@ -10,13 +10,13 @@ import torch
 
 from smoacs.errors import InputError
 from smoacs.predictors.builtin import builtin_names
-from smoacs.predictors.header import WeightsHeader
 from smoacs.predictors.network import Network
-from smoacs.predictors.settings import NetworkSettings
-from smoacs.predictors.storage import read_weights
+from smoacs.predictors.network.settings import NetworkSettings
+from smoacs.predictors.weights.header import WeightsHeader
+from smoacs.predictors.weights.storage import read_weights
 from smoacs.training.config import TrainConfig
-from smoacs.training.data import Dataset
-from smoacs.training.loss import DEFAULT_TERM, LOSS_TERMS, LossTerm
+from smoacs.training.data.batches import Dataset
+from smoacs.training.fitting.loss import DEFAULT_TERM, LOSS_TERMS, LossTerm
 
 _HEADROOM = 0.5
 """A logarithm's straight part starts this many decades above the largest label."""

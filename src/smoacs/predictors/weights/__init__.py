@@ -1,0 +1,1 @@
+"""Weights on disk, and those that come with the package."""

@@ -1,0 +1,1 @@
+"""Crystals away from equilibrium, labelled by an interatomic potential, and where they rest."""

@@ -1,0 +1,1 @@
+"""What a finished network is given: its spread, calibrated, and readouts of rare properties."""
