@@ -9,8 +9,10 @@ from smoacs.crystals import Crystals
 from smoacs.evaluation.derivatives import residuals
 from smoacs.evaluation.evaluator import Evaluator
 from smoacs.predictors import Predictor, physical
+from smoacs.torch_modes import own_modes
 
 
+@own_modes()
 def evaluate(predictor: Predictor, crystals: Crystals) -> dict[str, NDArray[np.float64]]:
     """Evaluate crystals, without gradients, as users see the values.
 

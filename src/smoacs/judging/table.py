@@ -32,11 +32,13 @@ from smoacs.results import LATTICE
 from smoacs.targets import Target, Targets
 from smoacs.targets.front import front_ranks
 from smoacs.templates import Template
+from smoacs.torch_modes import own_modes
 
 AT_ONCE = 256
 """Structures judged together; between two such parts those who watch are told."""
 
 
+@own_modes()
 def judge(  # noqa: PLR0913  (a part of the question each)
     structures: Sequence[Structure],
     targets: Sequence[Target],

@@ -16,6 +16,7 @@ from smoacs.errors import InputError, short
 from smoacs.predictors.base import CombinedPredictor, Predictor
 from smoacs.predictors.builtin import BUILTIN, builtin_names, load_network
 from smoacs.predictors.descriptors import Density, ToleranceFactor
+from smoacs.torch_modes import own_modes
 
 GROUP = "smoacs.predictors"
 
@@ -25,6 +26,7 @@ def installed_predictors() -> list[str]:
     return [*builtin_names(), *sorted(p.name for p in _plugins())]
 
 
+@own_modes()
 def load_predictor(name_or_path: str | None = None, device: str = "auto") -> CombinedPredictor:
     """Load a predictor by name or weights file, together with the descriptors.
 

@@ -14,6 +14,7 @@ from smoacs.predictors import ENERGY, Predictor, load_predictor
 from smoacs.relaxation.fire import FMAX, MAX_STEPS, Response, relax
 from smoacs.relaxation.fixed import fixed_directions, fixed_of, flags_of
 from smoacs.templates import operations_of, space_group_data
+from smoacs.torch_modes import own_modes
 
 CLOSEST = 0.1
 """Å. Atoms closer than this have no direction to leave each other in."""
@@ -61,6 +62,7 @@ class EnergyPotential:
         return Response.from_gradients(total, found.frac_grad, found.cell_grad, crystals)
 
 
+@own_modes()
 def relax_structures(  # noqa: PLR0913  (a setting each)
     structures: Sequence[Structure],
     predictor: Predictor | None = None,

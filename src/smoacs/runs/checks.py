@@ -41,6 +41,7 @@ from smoacs.runs.checked import CheckedTable
 from smoacs.runs.marker import CHECKS_FOLDER
 from smoacs.runs.saved import SavedRun, read_run
 from smoacs.templates import Template, is_seed_source
+from smoacs.torch_modes import own_modes
 
 CheckProgress = Callable[[str, int, int], None]
 """Told the name of the check, the designs that are done and those in all."""
@@ -131,6 +132,7 @@ def check(  # noqa: PLR0913  (one argument per setting, as on the command line)
     return run_checks(directory, settings, predictor=predictor, force=force, progress=progress)
 
 
+@own_modes()
 def run_checks(
     directory: str | Path,
     settings: CheckSettings,

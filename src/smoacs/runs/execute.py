@@ -26,6 +26,7 @@ from smoacs.search import DesignResult, ProgressCallback, ProgressEvent, run_sea
 from smoacs.search.state import Keeper
 from smoacs.targets import Target, with_functions
 from smoacs.templates import build_template
+from smoacs.torch_modes import own_modes
 
 log = logging.getLogger(__name__)
 
@@ -193,6 +194,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     )
 
 
+@own_modes()
 def run_design(
     config: DesignConfig,
     *,

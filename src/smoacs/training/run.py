@@ -14,6 +14,7 @@ from smoacs.predictors.network import Network
 from smoacs.predictors.registry import resolve_device
 from smoacs.predictors.weights.header import WeightsHeader
 from smoacs.predictors.weights.storage import save_weights, stack_members
+from smoacs.torch_modes import own_modes
 from smoacs.training.checkpoint import load_state
 from smoacs.training.config import TrainConfig
 from smoacs.training.data.batches import Dataset, element_symbols
@@ -32,6 +33,7 @@ FOLDER_SUFFIX = ".training"
 _SETTINGS_FILE = "settings.json"
 
 
+@own_modes()
 def train_from_config(path: str | Path) -> Path:
     """Train the ensemble that a TOML file describes, or go on where a training was cut off.
 
