@@ -1,5 +1,6 @@
 """Exceptions of the package; the command line maps each to its exit code."""
 
+import re
 import sys
 from typing import Self
 
@@ -10,11 +11,13 @@ LONGEST = 380
 class SmoacsError(Exception):
     """Root of everything that the package raises on purpose.
 
-    Of a message longer than `LONGEST` the middle is left out; what is not printable is escaped.
+    Of a message longer than `LONGEST` the middle is left out; what is not printable is escaped, and
+    passwords in addresses are left out.
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(short(" ".join(message.splitlines()), LONGEST))
+        text = without_passwords(" ".join(message.splitlines()))
+        super().__init__(short(text, LONGEST))
 
 
 class InputError(SmoacsError, ValueError):
@@ -57,6 +60,13 @@ def short(value: object, length: int = 80) -> str:
 
 
 _LEFT_OUT = " ... "
+
+
+def without_passwords(text: str) -> str:
+    """A text without the passwords of the addresses in it (`scheme://user:password@host`)."""
+    text = re.sub(r"(://[^\s:/@'\"]*):[^\s'\"]*@", r"\1@", text)
+    text = re.sub(r"[?&]\w*password=[^\s&#'\"]*", "", text)
+    return re.sub(r"(\bpassword\s*=\s*)[^\s'\"]+", r"\1***", text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """Checks of a run: what they add, what they keep, and that a killed one loses nothing."""
 
+import errno
 import json
 from types import MappingProxyType
 
@@ -13,7 +14,8 @@ from smoacs.checking import CheckSettings, RelaxedDesign
 from smoacs.chemistry import ELEMENTS
 from smoacs.dft import DftLabel, DftValues
 from smoacs.errors import InputError, ResourceError
-from smoacs.runs import check, checks_text, read_run, save_run
+from smoacs.files import is_workspace, whole
+from smoacs.runs import check, checks_text, read_run, save_run, write_report
 from smoacs.runs.checked import cell_text
 from toys import perovskite_crystal as perovskite
 
@@ -261,3 +263,52 @@ def test_a_random_sample_is_the_same_for_the_same_seed(folder):
 )
 def test_cells(value, text):
     assert cell_text(value) == text
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("last", ["results.csv", "summary.json", "designs.db", "report.html"])
+def test_a_disk_that_fills_up_leaves_all_files_as_they_were(last, folder, potential, monkeypatch):
+    before = contents(folder)
+    flush = whole._flush
+
+    def full(file):
+        if file.name == last:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(whole, "_flush", full)
+        with pytest.raises(ResourceError, match="the disk is full, nothing was written"):
+            check(folder, predictor=Gap())
+    assert contents(folder) == before
+    check(folder, predictor=Gap())
+    assert potential.asked == 2
+    after = contents(folder)
+    assert all(after[name] != before[name] for name in ("results.csv", "summary.json", last))
+    assert after["report.html"] == write_report(folder).read_bytes()
+
+
+def test_a_check_that_was_killed_while_its_files_took_their_places_is_brought_to_its_end(
+    folder, potential, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    check(folder, predictor=Gap(), limit=1)
+    before = contents(folder)
+    end = whole._end
+    with monkeypatch.context() as patch:
+        patch.setattr(whole, "_end", kill)
+        with pytest.raises(Killed):
+            check(folder, predictor=Gap())
+    monkeypatch.setattr(whole, "_end", end)
+    assert contents(folder) == before
+    table = read_run(folder).table
+    assert table["survives_relaxation"].tolist() == [True, True, None, None, None]
+    assert not [path for path in folder.iterdir() if is_workspace(path)]

@@ -151,7 +151,8 @@ def test_columns_that_join_later_can_be_searched(run, monkeypatch):
     monkeypatch.setattr(SQLite3Database, "_delete", refuse)
     table = read_run(run).table.assign(survives_relaxation=[True, False, True, False, False])
     ids = [row.unique_id for row in all_rows(run / "designs.db")]
-    refresh_designs_db(run, table.iloc[::-1])
+    refresh_designs_db(run, table.iloc[::-1], run / "new.db")
+    (run / "new.db").replace(run / "designs.db")
     assert found(run / "designs.db", "success,survives_relaxation") == [1]
     rows = all_rows(run / "designs.db")
     assert [row.unique_id for row in rows] == ids
@@ -258,3 +259,16 @@ def test_a_database_that_will_not_do_is_refused_before_the_work(asked, tmp_path)
         execute(asked, tmp_path / "run", predictor=predictor)
     assert predictor.calls == 0
     assert [path.name for path in tmp_path.iterdir()] == ["all.db"]
+
+
+def test_errors_name_the_option(tmp_path):
+    folder = tmp_path / "folder.db"
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"^--database: .*; --database must name a file here"):
+        check_database(str(folder))
+    text = tmp_path / "text.db"
+    text.write_text("no database, but quite some text")
+    with pytest.raises(InputError, match=r"^--database: .*is no ASE database"):
+        check_database(str(text))
+    with pytest.raises(InputError, match=r"^--database: .*does not exist"):
+        check_database(str(tmp_path / "none" / "x.db"))

@@ -15,6 +15,7 @@ from smoacs.errors import (
     SmoacsError,
     is_out_of_memory,
     short,
+    without_passwords,
 )
 from smoacs.files import is_disk_full, why_full
 from smoacs.interrupt import last_signal
@@ -32,7 +33,7 @@ def tell_failure(error: Exception) -> int:
     if isinstance(error, OSError) and not error.filename:
         give_up_output()
     code, message = failure
-    say(f"error: {short(' '.join(message.split()), LONGEST)}")
+    say(f"error: {short(without_passwords(' '.join(message.split())), LONGEST)}")
     return code
 
 

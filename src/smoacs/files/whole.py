@@ -69,14 +69,18 @@ def user_path(path: str | Path) -> Path:
     return absolute
 
 
-def check_file(path: str | Path) -> None:
+def check_file(path: str | Path, option: str = "--out") -> None:
     """Check that a file can be written, without leaving a trace.
+
+    Args:
+        path: The file.
+        option: What named it, for the message.
 
     Raises:
         InputError: It is a folder, its parent is missing, or it may not be written.
         ResourceError: The disk is full.
     """
-    with _workspace(_file_target(path)):
+    with _workspace(_file_target(path, option)):
         pass
 
 
@@ -176,10 +180,10 @@ def clear_leftovers(folder: str | Path) -> None:
                 _end(space)
 
 
-def _file_target(path: str | Path) -> Path:
+def _file_target(path: str | Path, option: str = "--out") -> Path:
     path = user_path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder; --out must name a file here")
+        raise InputError(f"{path} is a folder; {option} must name a file here")
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is no file that can be replaced, but a device; name a file")
     return path

@@ -23,10 +23,10 @@ from pydantic import (
 )
 from pymatgen.core import Structure
 
-from smoacs.errors import InputError, short
+from smoacs.errors import InputError, short, without_passwords
 from smoacs.request.chemical_rules import ChemicalRule, chemical_rules
 from smoacs.request.chemical_settings import ChemicalSettings
-from smoacs.request.database_address import database_address, without_password
+from smoacs.request.database_address import database_address
 from smoacs.request.feasible import narrowed, still_possible
 from smoacs.request.geometry_rules import displacements, lattice_ranges
 from smoacs.request.parsing import element_list, read_toml, sentence
@@ -186,6 +186,7 @@ class DesignConfig(ChemicalSettings):
     database: str | None = Field(
         default=None,
         min_length=1,
+        repr=False,  # it may hold a password
         description="the address of an ASE database that gets the results, too, such as "
         "'postgresql://user@host/name' or the path of a file that ends in .db",
     )
@@ -280,7 +281,7 @@ class DesignConfig(ChemicalSettings):
 
     @field_serializer("database")
     def _no_password(self, value: str | None) -> str | None:
-        return None if value is None else without_password(value)
+        return None if value is None else without_passwords(value)
 
     @model_validator(mode="after")
     def _presets_agree(self) -> Self:

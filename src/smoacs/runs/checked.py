@@ -1,7 +1,8 @@
 """The table of a run that gains the columns of its checks, and its files written anew."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,8 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError
-from smoacs.files import write_file
+from smoacs.files import new_files
+from smoacs.report import report_html
 from smoacs.results import (
     Column,
     cell_text,
@@ -21,12 +23,12 @@ from smoacs.results import (
     counted,
     csv_text,
     read_cells,
+    read_table,
     saved_columns,
     summary_columns,
 )
 from smoacs.runs.database import DATABASE_FILE, check_designs_db, refresh_designs_db
-from smoacs.runs.page import write_report
-from smoacs.runs.saved import SavedRun, read_run
+from smoacs.runs.saved import SavedRun
 from smoacs.runs.tables import json_text
 from smoacs.structures import bare, to_atoms
 
@@ -106,24 +108,31 @@ class CheckedTable:
             self._relaxed[name] = to_atoms(bare(structure), {"design": f"id-{name}"})
 
     def save(self) -> None:
-        """Write the files anew, each as a whole: crystals, table, summary, database, report.
+        """Write the files anew, together or not at all: crystals, table, summary, database, report.
 
         Raises:
             InputError: The folder may not be written.
-            ResourceError: The disk is full.
+            ResourceError: The disk is full; all files are the old ones.
         """
-        self._save_relaxed()
-        write_file(self._path / "results.csv", csv_text(self._cells))
+        with new_files(self._path) as new:
+            self._save_relaxed(new)
+            (new / "results.csv").write_text(csv_text(self._cells), encoding="utf-8")
+            (new / "summary.json").write_text(self._summary_text(), encoding="utf-8")
+            if (self._path / DATABASE_FILE).is_file():
+                table = read_table(new / "results.csv")
+                refresh_designs_db(self._path, table, new / DATABASE_FILE)
+            with _beside(new, self._path):
+                page = report_html(new)
+            (new / "report.html").write_text(page, encoding="utf-8")
+
+    def _summary_text(self) -> str:
         columns = saved_columns(self._summary, self._cells.columns) | self._calculated()
         summary = {
             **self._summary,
             "columns": summary_columns(columns.values()),
             "checks": self.checks,
         }
-        write_file(self._path / "summary.json", json_text(summary))
-        if (self._path / DATABASE_FILE).is_file():
-            refresh_designs_db(self._path, read_run(self._path).table)
-        write_report(self._path)
+        return json_text(summary)
 
     def _calculated(self) -> dict[str, Column]:
         """Columns of calculated gaps, with the functional that they were calculated with."""
@@ -136,12 +145,12 @@ class CheckedTable:
         gaps = ("dft_band_gap", "dft_band_gap_direct")
         return {name: replace(column(name), scale=scale) for name in gaps}
 
-    def _save_relaxed(self) -> None:
+    def _save_relaxed(self, folder: Path) -> None:
         if self._relaxed:
             buffer = StringIO()
             order = [name for name in self._cells["id"] if name in self._relaxed]
             ase.io.write(buffer, [self._relaxed[name] for name in order], format="extxyz")
-            write_file(self._path / RELAXED_FILE, buffer.getvalue())
+            (folder / RELAXED_FILE).write_text(buffer.getvalue(), encoding="utf-8")
 
     def _judge(self) -> None:
         """Bring the column `success_checked` up to date."""
@@ -167,6 +176,20 @@ class CheckedTable:
             survivors = int((self._cells[SUCCESS_CHECKED] == "True").sum())
             counts["survival_rate"] = survivors / checked if checked else 0.0
         return counts
+
+
+@contextmanager
+def _beside(new: Path, old: Path) -> Iterator[None]:
+    """Let the files of a run that stay be seen beside those that are new."""
+    links = [new / file.name for file in old.iterdir() if file.is_file()]
+    links = [link for link in links if not link.exists()]
+    for link in links:
+        link.symlink_to(old / link.name)
+    try:
+        yield
+    finally:
+        for link in links:
+            link.unlink()
 
 
 def checks_text(checks: Mapping[str, Any], path: Path) -> str:

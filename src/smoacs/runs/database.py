@@ -28,14 +28,17 @@ from ase.db.row import AtomsRow
 from ase.formula import Formula
 from pymatgen.core import Structure
 
-from smoacs.errors import InputError, MissingExtraError
-from smoacs.files import check_file, new_file
+from smoacs.errors import InputError, MissingExtraError, without_passwords
+from smoacs.files import check_file
 from smoacs.request import DesignConfig
-from smoacs.request.database_address import is_url, without_password
+from smoacs.request.database_address import is_url, passwords_of
 from smoacs.results import column
 from smoacs.structures import charges, symbols, to_atoms
 
 DATABASE_FILE = "designs.db"
+
+_SQLITE_ERRORS = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_IOERR: errno.EIO}
+"""What SQLite calls a disk that is full, and one that takes no more for another reason."""
 
 _NAMES = {"id": "candidate", "formula": "reduced_formula"}
 _PREFIX = "design_"
@@ -124,7 +127,7 @@ def _write(path: Path, rows: Iterable[_Row], columns: list[str]) -> None:
 _DISPENSABLE = "remove it, and the other files of the run stay complete without it"
 
 
-def refresh_designs_db(folder: Path, table: pd.DataFrame) -> None:
+def refresh_designs_db(folder: Path, table: pd.DataFrame, out: Path) -> None:
     """Write designs.db anew for a table that has gained columns.
 
     ASE looks through all keys of all rows to change those of one.
@@ -132,6 +135,7 @@ def refresh_designs_db(folder: Path, table: pd.DataFrame) -> None:
     Args:
         folder: The run directory.
         table: All rows of results.csv, in any order.
+        out: The new file.
 
     Raises:
         InputError: There is no such database, or it has no row for one of the candidates.
@@ -151,8 +155,7 @@ def refresh_designs_db(folder: Path, table: pd.DataFrame) -> None:
             named = {str(name): value for name, value in records[candidate].items()}
             yield row, named, {"run_id": row.run_id}, dict(row.data)
 
-    with new_file(path) as file:
-        _write(file, rows(), [str(name) for name in table.columns])
+    _write(out, rows(), [str(name) for name in table.columns])
 
 
 def check_designs_db(folder: Path, ids: Iterable[str]) -> None:
@@ -190,12 +193,17 @@ def check_database(address: str) -> None:
         InputError: It is neither, it is no ASE database, or it cannot be reached or written.
         MissingExtraError: ASE's PostgreSQL backend is not installed.
     """
-    if not is_url(address):
-        check_file(address)
-        if not Path(address).exists():
-            return
-    with _opened(address) as database, database:  # without the second ASE leaves the file open
-        _ = database.metadata  # looks for the tables and, in PostgreSQL, makes them
+    try:
+        if not is_url(address):
+            check_file(address, "--database")
+            if not Path(address).exists():
+                return
+        with _opened(address) as database, database:  # without the second ASE leaves the file open
+            _ = database.metadata  # looks for the tables and, in PostgreSQL, makes them
+    except MissingExtraError:
+        raise
+    except InputError as error:
+        raise InputError(f"--database: {error}") from error
 
 
 def add_to_database(folder: str | Path, address: str) -> int:
@@ -313,9 +321,10 @@ def _disk_may_be_full(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+        number = _SQLITE_ERRORS.get(error.sqlite_errorcode & 0xFF)
+        if number is None:
             raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 @contextmanager
@@ -325,7 +334,7 @@ def _opened(address: str) -> Iterator[Any]:
         raise MissingExtraError.of(
             "PostgreSQL needs ASE's database backends, which are not installed", "postgresql"
         )
-    shown = without_password(address)
+    shown = without_passwords(address)
     try:
         # ASE's lock of a file waits for ever if a killed process left it; SQLite has its own.
         yield ase.db.connect(
@@ -337,6 +346,8 @@ def _opened(address: str) -> Iterator[Any]:
         if not type(error).__module__.startswith("psycopg2"):
             raise
         reason = " ".join(str(error).split()).replace(address, shown)
+        for password in passwords_of(address):
+            reason = reason.replace(password, "***")
         raise InputError(f"the database {shown} cannot be used: {reason}") from error
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError
+from smoacs.files import clear_leftovers
 from smoacs.request import DesignConfig
 from smoacs.results import Column, read_table, saved_columns
 from smoacs.structures import Frames
@@ -138,6 +139,7 @@ def read_run(path: str | Path) -> SavedRun:
         InputError: It is no run directory, or a file in it is missing or damaged.
     """
     path = Path(path)
+    clear_leftovers(path)  # a check that was killed may have left some of its files to be moved
     if not (path / "results.csv").is_file():
         raise InputError(
             f"{path} is no run directory: it holds no results.csv; "
