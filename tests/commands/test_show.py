@@ -21,7 +21,7 @@ def test_a_summary(folder, capsys):
     assert re.search(r"targets +band_gap = 2.5 ± 0.2 *\n +formation_energy < -0.5", text)
     assert re.search(r"success +40\.0% +2 of 5", text)
     assert re.search(r"template_kept +60\.0% +3 of 5", text)
-    assert re.search(r"distinct formulas +20\.0% +1 of 5", text)
+    assert re.search(r"distinct designs +20\.0% +1 of 5", text)
     assert "1 of 1 distinct successes, best first" in text
     assert re.search(r"0001 +KMgF3 +yes +2\.600 +-2\.000 +P2/m", text)
     assert "0002" not in text

@@ -95,6 +95,7 @@ def write_run(folder: Path, n: int, *, repeat: int = 1, template: str = "perovsk
         "timings": {"predictor": 60.0, "total": 61.7},
         "seed": 3,
         "config": {
+            "n": 7,
             "template": template,
             "repeat": repeat,
             "targets": ["band_gap = 2.5 +- 0.2", "formation_energy < -0.5"],

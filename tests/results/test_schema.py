@@ -59,7 +59,7 @@ def test_every_column_of_the_judge_is_known_and_holds_what_it_says(judged):
         assert known.kind == kind, name
     assert [name for name in table if column(name).kind == "flag"] == [
         *("success", "band_gap_met", "formation_energy_met", "neutral", "template_kept"),
-        *("at_rest", "rules", "unique", "in_domain", "novel"),
+        *("at_rest", "rules", "unique", "in_domain", "novel", "new_structure"),
     ]
     assert criteria(table) == [
         *("band_gap_met", "formation_energy_met", "neutral", "template_kept", "at_rest", "rules")

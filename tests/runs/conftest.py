@@ -57,6 +57,7 @@ def table(structures):
             "space_group": ["P2/m"] * 4 + [""],
             **dict(zip(names, lattice.T, strict=True)),
             "oxidation_states": ["Sr+2 Ti+4 O-2", "K+1 Mg+2 F-1"] * 2 + ["K+1 Mg+2 F-1"],
+            "design": [0, 1, 1, 0, 0],
             "unique": [False, True, False, False, False],
             "novel": False,
         }

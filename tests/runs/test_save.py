@@ -32,7 +32,7 @@ FILES = [
 COLUMNS = (
     "id,success,formula,n_atoms,band_gap,formation_energy,band_gap_met,formation_energy_met,"
     "neutral,template_kept,min_distance,space_group,a,b,c,alpha,beta,gamma,oxidation_states,"
-    "unique,novel,structure_file"
+    "design,unique,novel,structure_file"
 )
 
 
@@ -62,10 +62,14 @@ def test_results_are_sorted_best_first(run):
     ]
 
 
-def test_the_best_of_a_formula_is_the_unique_one(table, config):
+def test_the_best_of_a_design_is_the_unique_one(table, config):
     ranked = rank_table(table.iloc[::-1].reset_index(drop=True), config.wanted)
     assert ranked.index.tolist() == [2, 3, 4, 1, 0]
     assert ranked["unique"].tolist() == [True, False, False, False, False]
+    assert ranked["design"].tolist() == [1, 1, 0, 0, 0]
+    other = rank_table(table.assign(design=[0, 1, 2, 0, 0]), config.wanted)
+    assert other["unique"].tolist() == [True, True, False, False, False]
+    assert other["design"].tolist() == [1, 2, 0, 0, 0]  # from the best on
 
 
 def test_extremes_sort_the_successes(table):

@@ -54,7 +54,7 @@ def check(  # noqa: PLR0913  (one argument per option)
     ] = False,
     workers: Annotated[int, typer.Option(help="First-principles calculations at a time.")] = 1,
     limit: Annotated[
-        int | None, typer.Option(help="Only so many successes with distinct formulas, the best.")
+        int | None, typer.Option(help="Only so many distinct successes, the best.")
     ] = None,
     random: Annotated[
         int | None, typer.Option(help="Only so many of those, drawn at random.")

@@ -23,7 +23,7 @@ def export(
         bool,
         typer.Option(
             "--all/--success",
-            help="All candidates, or one success for each distinct formula [--success].",
+            help="All candidates, or one success for each distinct design [--success].",
             show_default=False,
         ),
     ] = False,

@@ -26,7 +26,7 @@ def show(
         bool | None,
         typer.Option(
             "--all/--success",
-            help="List all candidates, or one success for each distinct formula [--success; --all "
+            help="List all candidates, or one success for each distinct design [--success; --all "
             "where none succeeds].",
         ),
     ] = None,

@@ -38,7 +38,7 @@ def export_designs(  # noqa: PLR0913  (one argument per option, as on the comman
         run: A run directory, or one that was read.
         to: One of `FORMATS`.
         out: A new folder; it appears complete or not at all. If None, see `default_folder`.
-        ids: These candidates and no others; if None, one success for each distinct formula.
+        ids: These candidates and no others; if None, one success for each distinct design.
         everything: All candidates that are crystals.
         limit: At most so many, the best first.
         pseudo_dir: Folder of the pseudopotentials; for "qe" only.

@@ -49,7 +49,7 @@ def choose_designs(
     everything: bool = False,
     limit: int | None = None,
 ) -> list[Design]:
-    """Choose designs of a run: one success for each distinct formula, unless asked otherwise.
+    """Choose designs of a run: one success for each distinct design, unless asked otherwise.
 
     Args:
         run: A run directory, or one that was read.

@@ -12,6 +12,7 @@ from pymatgen.core import Structure
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate, single_thread
 from smoacs.judging.criteria import element_counts, is_crystal, reduced_formula
+from smoacs.judging.known import is_known_formula
 from smoacs.judging.matching import Match
 from smoacs.predictors import CombinedPredictor, NetworkPredictor, Predictor
 
@@ -145,9 +146,14 @@ def _network(predictor: Predictor) -> NetworkPredictor | None:
 
 
 def known_formulas(predictor: Predictor) -> Callable[[str], bool] | None:
-    """Whether a reduced formula is in the training data; None if no part of the predictor knows."""
+    """Whether a reduced formula is known: to the training, or to `smoacs.judging.known`.
+
+    None if no part of the predictor knows what it was trained on.
+    """
     network = _network(predictor)
-    return None if network is None else network.knows_formula
+    if network is None:
+        return None
+    return lambda formula: network.knows_formula(formula) or is_known_formula(formula)
 
 
 def _radii(match: Match | None, n_atoms: int) -> NDArray[np.float64]:

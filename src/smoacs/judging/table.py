@@ -22,6 +22,8 @@ from smoacs.judging.criteria import (
     oxidation_text,
     reduced_formula,
 )
+from smoacs.judging.distinct import distinct_designs
+from smoacs.judging.known import is_known_structure
 from smoacs.judging.matching import Match, angles_kept, match_template
 from smoacs.judging.prediction import evaluate_domain, evaluate_structures, usable_structures
 from smoacs.judging.residuals import at_rest, evaluate_rest
@@ -66,7 +68,8 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         template: The kind of crystal to be kept, or one for each structure. A crystal in another
             cell, such as the conventional one, is judged in the template's. Adds the columns
             `template_kept` and `template_reason`, why it is not.
-        known_formulas: Whether a reduced formula is already known; adds the column `novel`.
+        known_formulas: Whether a reduced formula is already known; adds the columns `novel` and
+            `new_structure`, whether no known crystal has the same formula and structure.
         must_rest: Whether a crystal only succeeds at rest: no more than 3 GPa of pressure and
             0.1 eV/Å of force on the predictor's own energy, on atoms that the rules let move. Adds
             the column `at_rest`.
@@ -81,7 +84,8 @@ def judge(  # noqa: PLR0913  (a part of the question each)
 
     Returns:
         A row for each structure, in their order, with the columns of `results.csv` that do not
-        depend on a run. `unique` is True for the first success of each reduced formula. With two or
+        depend on a run. `design` numbers the successes that differ
+        (`smoacs.judging.distinct`), and `unique` is True for the first of each. With two or
         more targets to maximise or minimise, `pareto` is the front that a success lies on: 0 if no
         other dominates it, -1 for what failed. Where the predictor knows what its training
         covered, `in_domain` and `domain_warning` say whether the structure is within, which counts
@@ -113,6 +117,8 @@ def judge(  # noqa: PLR0913  (a part of the question each)
             progress(min(begin + AT_ONCE, len(structures)))
     tables, domains = zip(*parts, strict=True)
     table: pd.DataFrame = pd.concat(tables, ignore_index=True)
+    formulas, successes = table["formula"].tolist(), table["success"].tolist()
+    table["design"] = distinct_designs(structures, formulas, successes)
     table["unique"] = first_successes(table)
     if len(wanted.extremes) > 1:
         values = {name: table[name].to_numpy(copy=True) for name in predictor.properties}
@@ -120,6 +126,8 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     table = table.assign(**pd.concat(domains, ignore_index=True))
     if known_formulas is not None:
         table["novel"] = np.array([not known_formulas(f) for f in table["formula"]], dtype=bool)
+        known = [bool(is_known_structure(structure)) for structure in structures]
+        table["new_structure"] = ~np.array(known, dtype=bool)
     return table
 
 
@@ -255,9 +263,9 @@ def _ruled(
 
 
 def first_successes(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Mark the first success of each reduced formula, from the top of the table."""
+    """Mark the first success of each design, from the top of the table."""
     success = table["success"]
-    return success & ~table["formula"].where(success).duplicated()
+    return success & ~table["design"].where(success).duplicated()
 
 
 def _fronts(

@@ -17,26 +17,33 @@ class PropertyInfo:
         scale: A difference, in `unit`, that matters about as much as one scale of another property
             does. Losses of several targets are comparable after division by it.
         minimum: Lowest physical value in `unit`, if there is one.
+        largest: What no solid exceeds, in `unit` and without its sign; larger labels are in another
+            unit.
     """
 
     label: str
     unit: str
     scale: float
     minimum: float | None = None
+    largest: float | None = None
 
 
 PROPERTIES: Mapping[str, PropertyInfo] = {
-    "band_gap": PropertyInfo(label="band gap", unit="eV", scale=1.0, minimum=0.0),
-    "formation_energy": PropertyInfo(label="formation energy", unit="eV/atom", scale=0.5),
+    "band_gap": PropertyInfo(label="band gap", unit="eV", scale=1.0, minimum=0.0, largest=25.0),
+    "formation_energy": PropertyInfo(
+        label="formation energy", unit="eV/atom", scale=0.5, largest=20.0
+    ),
     "energy": PropertyInfo(label="total energy", unit="eV/atom", scale=0.5),
-    "energy_above_hull": PropertyInfo(label="energy above hull", unit="eV/atom", scale=0.1),
+    "energy_above_hull": PropertyInfo(
+        label="energy above hull", unit="eV/atom", scale=0.1, largest=20.0
+    ),
     "tolerance_factor": PropertyInfo(label="tolerance factor", unit="1", scale=0.1),
     "density": PropertyInfo(label="density", unit="g/cm^3", scale=1.0, minimum=0.0),
     "volume_per_atom": PropertyInfo(label="volume per atom", unit="Å^3", scale=5.0, minimum=0.0),
-    "bulk_modulus": PropertyInfo(label="bulk modulus", unit="GPa", scale=50.0),
-    "shear_modulus": PropertyInfo(label="shear modulus", unit="GPa", scale=30.0),
+    "bulk_modulus": PropertyInfo(label="bulk modulus", unit="GPa", scale=50.0, largest=2000.0),
+    "shear_modulus": PropertyInfo(label="shear modulus", unit="GPa", scale=30.0, largest=2000.0),
     "critical_temperature": PropertyInfo(
-        label="critical temperature", unit="K", scale=5.0, minimum=0.0
+        label="critical temperature", unit="K", scale=5.0, minimum=0.0, largest=400.0
     ),
 }
 

@@ -132,6 +132,7 @@ def _facts(summary: Mapping[str, Any], values: Mapping[str, list[Cell]]) -> list
     n = len(values["success"])
     good = sum(value is True for value in values["success"])
     distinct = sum(value is True for value in values["unique"])
+    wanted = summary["config"]["n"]
     seconds = float(summary["seconds"])
     calculated = [value for value in values.get("confirmed", []) if value is not None]
     confirmed = sum(value is True for value in calculated)
@@ -142,8 +143,8 @@ def _facts(summary: Mapping[str, Any], values: Mapping[str, list[Cell]]) -> list
     steps = summary["steps"]
     search = f"{steps} steps" if steps > 1 else "the search"
     return [
+        {"value": f"{distinct} of {wanted}", "label": "wanted designs found, all distinct"},
         {"value": f"{good / n:.1%}" if n else "–", "label": f"succeed: {good} of {n} candidates"},
-        {"value": str(distinct), "label": "distinct formulas among them"},
         *([truth] if calculated else []),
         {"value": f"{summary['predictor_calls']:,}", "label": "predictor calls"},
         {"value": f"{seconds:.0f} s", "label": f"for {search} and the judging"},

@@ -155,7 +155,7 @@ def run_checks(
 
 
 def choose(run: SavedRun, settings: CheckSettings) -> pd.DataFrame:
-    """The rows to check: all successes, or some of those with distinct formulas."""
+    """The rows to check: all successes, or some of those that are distinct."""
     if settings.limit is not None:
         return run.select(limit=settings.limit)
     if settings.sample is not None:

@@ -115,7 +115,7 @@ class SavedRun:
 
         Args:
             ids: These and no others.
-            everything: All candidates, in place of one success for each distinct formula.
+            everything: All candidates, in place of one success for each distinct design.
             limit: At most so many.
 
         Raises:

@@ -55,6 +55,7 @@ def rank_table(table: pd.DataFrame, targets: Targets) -> pd.DataFrame:
     )
     order = keys.sort_values(keys.columns.tolist(), kind="stable").index
     ranked = table.loc[order].copy()
+    ranked["design"] = _renumbered(ranked["design"])
     ranked["unique"] = first_successes(ranked)
     width = max(4, len(str(len(ranked))))
     ranked.insert(0, "id", [f"{rank:0{width}d}" for rank in range(1, len(ranked) + 1)])
@@ -65,6 +66,12 @@ def rank_table(table: pd.DataFrame, targets: Targets) -> pd.DataFrame:
         )
     ]
     return ranked
+
+
+def _renumbered(designs: "pd.Series[int]") -> "pd.Series[int]":
+    """Numbers of designs in the order of the rows; 0 stays for what failed."""
+    numbers = {number: rank for rank, number in enumerate(designs[designs > 0].unique(), start=1)}
+    return designs.map({0: 0, **numbers}).astype("int64")
 
 
 def summarise(
@@ -108,9 +115,10 @@ def json_text(data: Mapping[str, object]) -> str:
 def summary_text(summary: Mapping[str, Any], out: Path) -> str:
     """Write the few lines that a user wants to see at the end of a run."""
     n = summary["n"]
-    distinct = summary["unique_success_rate"]
-    rates = f"{summary['success_rate']:.1%} of {n} candidates succeed"
-    lines = [f"{rates}, with {round(distinct * n)} distinct formulas ({distinct:.1%})"]
+    distinct = round(summary["unique_success_rate"] * n)
+    found = f"{distinct} found of {summary['config']['n']} wanted"
+    successes = round(summary["success_rate"] * n)
+    lines = [f"{found}: {distinct} distinct designs; {successes} of {n} candidates succeed"]
     lines += _completeness(summary)
     width = max(map(len, summary["met_rates"]))
     lines += [f"  {name:<{width}}  {rate:7.1%}" for name, rate in summary["met_rates"].items()]

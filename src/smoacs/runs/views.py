@@ -113,11 +113,13 @@ def _rates(run: SavedRun) -> RenderableType:
     """Share of the candidates that meet each criterion."""
     n = len(run.table)
     table = _grid()
+    found = int(run.table["unique"].sum())
+    table.add_row("found", "", f"{found} of {run.config.n} wanted")
     for name in ("success", *criteria(run.table)):
         met = int(run.table[name].sum())
         table.add_row(name.removesuffix("_met"), f"{met / n:6.1%}", f"{met} of {n}")
     distinct = int(run.table["unique"].sum())
-    table.add_row("distinct formulas", f"{distinct / n:6.1%}", f"{distinct} of {n}")
+    table.add_row("distinct designs", f"{distinct / n:6.1%}", f"{distinct} of {n}")
     if "confirmed" in run.table:
         verdicts = [bool(v) for v in run.table["confirmed"] if isinstance(v, bool | np.bool_)]
         confirmed, m = sum(verdicts), len(verdicts)

@@ -35,7 +35,9 @@ class DataSource(_Settings):
     """One table of training data; a string in its place is its `path`."""
 
     path: Path | None = Field(
-        default=None, description="a Parquet file, or a folder with an id_prop.csv and CIF files"
+        default=None,
+        description="a Parquet file, a CSV with a column of CIFs, an extxyz file with labels, or a "
+        "folder with an id_prop.csv and structure files",
     )
     jarvis: str | None = Field(
         default=None, min_length=1, description="the name of a JARVIS set, such as 'dft_3d'"

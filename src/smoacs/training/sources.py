@@ -9,8 +9,14 @@ import pandas as pd
 
 from smoacs.errors import InputError
 from smoacs.training.config import DataSource, TrainConfig
+from smoacs.training.data.crystal_files import (
+    FRAMES,
+    read_csv_with_cifs,
+    read_frames_with_labels,
+)
 from smoacs.training.data.id_prop import read_id_prop
 from smoacs.training.data.jarvis import read_jarvis
+from smoacs.training.data.labels import note_dropped, warn_of_units, without_doubles
 from smoacs.training.data.splits import SPLITS, assign_splits
 from smoacs.training.layout import RELAXED, add_formulas, check_crystals, label_columns
 
@@ -43,6 +49,8 @@ def load_table(config: TrainConfig) -> pd.DataFrame:
         if column in table.columns:
             labelled |= table[column].notna().to_numpy()
     log.info("%d of %d crystals have a label", labelled.sum(), len(table))
+    names = table.get("material_id", table["formula"])
+    note_dropped(names[~labelled], "have no label of what is learnt", "training data")
     table = table[labelled].reset_index(drop=True)
     _check_labels(table, config)
     return table
@@ -63,9 +71,11 @@ def read_source(source: DataSource, config: TrainConfig) -> pd.DataFrame:
     elif source.jarvis is not None:
         rows = read_jarvis(source.jarvis, named, config.properties)
     else:
-        rows = read_parquet(Path(source.path or ""), named, config.properties)
+        rows = _read_file(Path(source.path or ""), named, config.properties)
     if rows.empty:
         raise InputError(f"{origin} has no rows")
+    rows = without_doubles(rows, config.properties, origin)
+    warn_of_units(rows, config.properties, origin)
     check_crystals(rows, origin)
     rows = assign_splits(
         add_formulas(rows),
@@ -79,6 +89,16 @@ def read_source(source: DataSource, config: TrainConfig) -> pd.DataFrame:
         rows = rows.assign(kind=RELAXED)
     names = [*_KEPT, *_DERIVATIVES, *config.properties]
     return rows[[name for name in names if name in rows.columns]]
+
+
+def _read_file(path: Path, columns: dict[str, str], properties: Sequence[str]) -> pd.DataFrame:
+    """Read a file by the ending of its name."""
+    suffix = path.suffix.lower()
+    if suffix in FRAMES:
+        return read_frames_with_labels(path, columns, properties)
+    if suffix == ".csv":
+        return read_csv_with_cifs(path, columns, properties)
+    return read_parquet(path, columns, properties)
 
 
 def read_parquet(path: Path, columns: dict[str, str], properties: Sequence[str]) -> pd.DataFrame:

@@ -1,12 +1,13 @@
 """A folder in the `id_prop.csv` convention of CGCNN and MEGNet.
 
 `id_prop.csv` has a line for each crystal: its id, then one or more values; the crystal itself is in
-the file `id.cif` beside it. The first line may name the columns. An empty value is a missing label.
+the file `id.cif` beside it, or the id is the name of its file (`POSCAR-17.vasp`, as JARVIS has it).
+The first line may name the columns. An empty value is a missing label.
 """
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from smoacs.structures import read_structure
 from smoacs.training.layout import label_columns, layout_row
 
 TABLE = "id_prop.csv"
+_SUFFIXES = (".vasp", ".poscar", ".POSCAR", ".xyz", ".extxyz", ".json")
 _MISSING = {"", "nan", "na", "none", "null"}
 
 
@@ -50,12 +52,22 @@ def read_id_prop(
                 f"{path}, line {number}: {len(cells)} entries, but {len(names)} in the first line"
             )
         row: dict[str, Any] = {"material_id": cells[0]}
-        row |= read_crystal(folder / f"{cells[0]}.cif")
+        row |= read_crystal(_file_of(folder, cells[0]))
         row |= {n: c for n, c in zip(names[1:], cells[1:], strict=True) if n not in row}
         found = dict(zip(names, cells, strict=True))
         row |= {p: _number(found[c], path, number) for p, c in labels.items()}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _file_of(folder: Path, name: str) -> Path:
+    """The file of a crystal: `name.cif`, or what else of that name there is."""
+    named = [folder / f"{name}{suffix}" for suffix in (".cif", *_SUFFIXES)]
+    named += [folder / f"POSCAR{mark}{name}" for mark in "_-."]
+    own = folder / name
+    if name and own.is_file():
+        return own
+    return next((path for path in named if path.is_file()), named[0])
 
 
 def read_crystal(path: Path) -> dict[str, Any]:
@@ -83,9 +95,23 @@ def _read_lines(path: Path) -> list[tuple[int, list[str]]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error}") from error
     lines = [(number, line) for number, line in enumerate(cells, 1) if any(line)]
+    check_commas([",".join(line) for _, line in lines], path)
     if not lines:
         raise InputError(f"{path} is empty: it needs a line 'id,value' for each crystal")
     return lines
+
+
+def check_commas(lines: Sequence[str], origin: object) -> None:
+    """Refuse what spreadsheets of many countries write: `;` between cells, decimal commas.
+
+    Raises:
+        InputError: The first line has semicolons and no comma, or a line has both.
+    """
+    if lines and ";" in lines[0]:
+        raise InputError(
+            f"{origin} has ';' between its cells: write them with ',' and numbers with a point, "
+            "such as mp-1,1.5 (pandas.read_csv(file, sep=';', decimal=',') reads yours)"
+        )
 
 
 def _names(lines: list[tuple[int, list[str]]]) -> list[str] | None:
