@@ -2,9 +2,9 @@
 
 Three tables:
 
-* ``"icsd"``: every number that at least ``LEAST_SHARE`` of an element's reports in the ICSD give,
-  but for those of anions bonded to their own kind (peroxides, pyrite), which are no choice of the
-  element: see ``smoacs.chemistry.bonds``;
+* ``"icsd"``: every number that at least ``LEAST_SHARE`` of an element's reports in the ICSD give
+  (``LEAST_ANION_SHARE`` for anions), but for noble gases, and for anions bonded to their own kind
+  (peroxides, pyrite), whose number is no choice of the element: see ``smoacs.chemistry.bonds``;
 * ``"common"``: the numbers on which four lists agree, pymatgen's ``icsd_oxidation_states``,
   ``oxidation_states`` and ``common_oxidation_states`` and SMACT's default list
   (117 pairs of element and number, 75 elements);
@@ -33,8 +33,12 @@ MIN_CHARGE: Final = -4
 MAX_CHARGE: Final = 7
 N_CHARGES: Final = MAX_CHARGE - MIN_CHARGE + 1
 
-LEAST_SHARE: Final = 0.02
-"""Share of an element's reports that a number of the table "icsd" has at least."""
+LEAST_SHARE: Final = 0.05
+"""Share of an element's reports that a number of the table "icsd" has at least. With 0.02 a search
+finds Ag²⁺, Ni⁺ and Rh⁺ wherever they suit the targets, as it finds Xe²⁺ if noble gases may react."""
+
+LEAST_ANION_SHARE: Final = 0.02
+"""The same for anions, such as Bi³⁻ and Ge⁴⁻, whose elements are metals in most compounds."""
 
 RARE_SHARE: Final = 0.005
 """The same for crystals that exist, see `tables_of_crystals`."""
@@ -63,6 +67,8 @@ groups. Of the others those do that are reported with two positive numbers."""
 P_BLOCK: Final = frozenset(["Ga", "Ge", "As", "Se", "In", "Sn", "Sb", "Te", "Tl", "Pb", "Bi", "Po"])
 """Metals and metalloids whose ions may keep a pair of s electrons."""
 
+_NOBLE_GASES: Final = frozenset(("He", "Ne", "Ar", "Kr", "Xe", "Rn"))
+
 _UNREPORTED: Final = 1e-4
 """Share of a number that the ICSD does not report."""
 
@@ -88,7 +94,7 @@ def oxidation_table(name: TableName = DEFAULT_TABLE) -> OxidationTable:
         names = ", ".join(repr(known) for known in get_args(TableName))
         raise InputError(f"there is no oxidation table {name!r}; the tables are {names}")
     if name == "icsd":
-        return _table(lambda state: _is_usual(state, LEAST_SHARE))
+        return _table(_is_designable)
     return _table(lambda state: state.common if name == "common" else state.smact)
 
 
@@ -143,6 +149,13 @@ def may_differ(symbol: str, charges: Iterable[int]) -> bool:
     if max(different) < 0:
         return symbol in VALENCE_ELECTRONS  # S²⁻ beside S₂²⁻
     return min(different) > 0 and symbol not in _SINGLE_VALENCE
+
+
+def _is_designable(state: _State) -> bool:
+    """Whether a number belongs to the table "icsd"."""
+    if state.element in _NOBLE_GASES:
+        return False
+    return _is_usual(state, LEAST_SHARE if state.charge > 0 else LEAST_ANION_SHARE)
 
 
 def _is_usual(state: _State, least: float) -> bool:
