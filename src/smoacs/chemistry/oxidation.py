@@ -34,8 +34,8 @@ MAX_CHARGE: Final = 7
 N_CHARGES: Final = MAX_CHARGE - MIN_CHARGE + 1
 
 LEAST_SHARE: Final = 0.05
-"""Share of an element's reports that a number of the table "icsd" has at least. With 0.02 a search
-finds Ag²⁺, Ni⁺ and Rh⁺ wherever they suit the targets, as it finds Xe²⁺ if noble gases may react."""
+"""Share of an element's reports that a number of the table "icsd" has at least. With 0.02
+a search finds Ag²⁺, Ni⁺ and Rh⁺ wherever they suit the targets, and Xe²⁺ among noble gases."""
 
 LEAST_ANION_SHARE: Final = 0.02
 """The same for anions, such as Bi³⁻ and Ge⁴⁻, whose elements are metals in most compounds."""
