@@ -15,7 +15,6 @@ from smoacs.commands.assignments import read_assignments
 from smoacs.commands.check import check, check_and_tell
 from smoacs.commands.export import export
 from smoacs.commands.failures import give_up_output, prepare_streams, tell_failure, tell_interrupted
-from smoacs.commands.imports import quick_imports
 from smoacs.commands.judge import judge
 from smoacs.commands.learn import learn
 from smoacs.commands.listing import predictors, templates
@@ -37,6 +36,7 @@ from smoacs.commands.options import (
     Sites,
     Symmetry,
     Targets,
+    quick_imports,
 )
 from smoacs.commands.order import order
 from smoacs.commands.outcome import EXIT_INTERRUPTED, announced, progress_bar, tell_results

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smoacs.commands.bars import bars
-from smoacs.commands.imports import quick_imports
+from smoacs.commands.options import quick_imports
 from smoacs.commands.outcome import EXIT_NO_SUCCESS
 
 if TYPE_CHECKING:

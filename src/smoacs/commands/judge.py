@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from smoacs.commands.bars import counted
-from smoacs.commands.imports import quick_imports
 from smoacs.commands.measure import measure_of, measure_of_row
 from smoacs.commands.options import (
     DEVICE_HELP,
@@ -24,6 +23,7 @@ from smoacs.commands.options import (
     Sites,
     Targets,
     emit,
+    quick_imports,
 )
 from smoacs.commands.reading import Format, Strict, read_named
 from smoacs.errors import InputError

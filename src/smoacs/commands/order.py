@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smoacs.commands.failures import EXIT_INPUT, say
-from smoacs.commands.imports import quick_imports
-from smoacs.commands.options import Files
+from smoacs.commands.options import Files, quick_imports
 from smoacs.commands.reading import Format, Strict, read_named
 from smoacs.errors import InputError
 

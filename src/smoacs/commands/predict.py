@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from smoacs.commands.bars import counted
-from smoacs.commands.imports import quick_imports
-from smoacs.commands.options import DEVICE_HELP, CsvFile, Files, PredictorName, emit
+from smoacs.commands.options import DEVICE_HELP, CsvFile, Files, PredictorName, emit, quick_imports
 from smoacs.commands.reading import Format, Strict, read_named
 
 

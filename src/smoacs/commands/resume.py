@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from smoacs.commands.imports import quick_imports
+from smoacs.commands.options import quick_imports
 from smoacs.commands.outcome import announced, progress_bar, tell_results
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from smoacs.commands.imports import quick_imports
+from smoacs.commands.options import quick_imports
 
 
 def show(

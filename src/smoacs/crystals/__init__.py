@@ -1,8 +1,7 @@
 """Batches of crystals, their neighbour lists, and crystals as differentiable variables."""
 
 from smoacs.crystals.candidates import Candidates, Snapshot
-from smoacs.crystals.chunks import chunk_systems
-from smoacs.crystals.crystals import Crystals
+from smoacs.crystals.crystals import Crystals, chunk_systems
 from smoacs.crystals.lattice import cell_from_parameters
 from smoacs.crystals.neighbors import NeighborList, neighbor_list
 from smoacs.crystals.space import DesignSpace

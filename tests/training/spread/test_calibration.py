@@ -113,7 +113,7 @@ def test_a_step_that_is_too_long_does_no_harm(outlier):
         features[0] *= outlier
         error = 0.05 * torch.exp(1.5 * torch.randn(100, generator=rng))
         members, trained = torch.full((100,), 1e-3), torch.zeros(100)
-        sample = calibration._Sample(features, members, error, trained, torch.arange(100) % FOLDS)
+        sample = calibration._Labelled(features, members, error, trained, torch.arange(100) % FOLDS)
         fit = calibration._fit([sample], ridge=0.01)
         assert fit.std(sample)[1:].isfinite().all()
         assert fit.weight.any()

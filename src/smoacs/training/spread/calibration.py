@@ -91,7 +91,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class _Sample:
+class _Labelled:
     """Crystals with a label of one property: features, members' spread, error, all raw, and fold.
 
     `trained` is 1 for training crystals, whose errors are smaller by a factor of their own.
@@ -106,9 +106,9 @@ class _Sample:
     def __len__(self) -> int:
         return len(self.error)
 
-    def select(self, rows: Tensor) -> "_Sample":
+    def select(self, rows: Tensor) -> "_Labelled":
         """Some of the crystals."""
-        return _Sample(
+        return _Labelled(
             self.features[rows],
             self.members[rows],
             self.error[rows],
@@ -118,7 +118,7 @@ class _Sample:
 
 
 @dataclass(frozen=True)
-class _Fit:
+class _Parameters:
     """Parameters for one property; features are standardised by the caller."""
 
     weight: Tensor
@@ -126,7 +126,7 @@ class _Fit:
     member_factor: Tensor
     floor: Tensor
 
-    def std(self, sample: _Sample) -> Tensor:
+    def std(self, sample: _Labelled) -> Tensor:
         """Standard deviations of new crystals, [n]."""
         sigma = torch.exp(sample.features @ self.weight + self.bias)
         return torch.sqrt((self.member_factor * sample.members) ** 2 + sigma**2 + self.floor**2)
@@ -220,7 +220,7 @@ def _sample(
     standard: tuple[Tensor, Tensor],
     *,
     trained: bool,
-) -> tuple[_Sample, Tensor]:
+) -> tuple[_Labelled, Tensor]:
     """The crystals with a label of one property, and which they are, [n]."""
     name = network.properties[column]
     known = data.labels[:, column].isfinite()
@@ -230,12 +230,12 @@ def _sample(
     features = (data.features[known] - standard[0]) / standard[1]
     flag = torch.full_like(label, float(trained))
     members = data.members[known, column]
-    return _Sample(features, members, (value - label).abs(), flag, data.fold[known]), known
+    return _Labelled(features, members, (value - label).abs(), flag, data.fold[known]), known
 
 
 def _cross_fit(
-    sample: _Sample, extra: _Sample, firsts: Sequence[int] = (0,)
-) -> tuple[_Fit, Tensor]:
+    sample: _Labelled, extra: _Labelled, firsts: Sequence[int] = (0,)
+) -> tuple[_Parameters, Tensor]:
     """Choose ridge, features, use of the training crystals by folds of the validation crystals.
 
     Args:
@@ -270,7 +270,7 @@ def _cross_fit(
     return _fit([sample, extra] if with_training else [sample], ridge, first), std
 
 
-def _fit(samples: Sequence[_Sample], ridge: float, first: int = 0) -> _Fit:
+def _fit(samples: Sequence[_Labelled], ridge: float, first: int = 0) -> _Parameters:
     """Maximise the likelihood of the errors, less the ridge on the standardised weights.
 
     Features before the `first` have no weight.
@@ -301,7 +301,7 @@ def _fit(samples: Sequence[_Sample], ridge: float, first: int = 0) -> _Fit:
     optimiser.step(closure)
     factor = LEAST_MEMBER_FACTOR + F.softplus(scalars[2].detach())
     weight = F.pad(weight.detach(), (first, 0))
-    return _Fit(weight, scalars[0].detach(), factor, torch.tensor(floor))
+    return _Parameters(weight, scalars[0].detach(), factor, torch.tensor(floor))
 
 
 def _loss(error: Tensor, std: Tensor) -> Tensor:
@@ -310,7 +310,7 @@ def _loss(error: Tensor, std: Tensor) -> Tensor:
     return torch.log(std) + heavy
 
 
-def _store(head: SpreadHead, column: int, fit: _Fit, sample: _Sample) -> None:
+def _store(head: SpreadHead, column: int, fit: _Parameters, sample: _Labelled) -> None:
     """Put the fit into the head; σ is held near its range on the validation crystals."""
     logarithm = sample.features @ fit.weight + fit.bias
     low, high = torch.quantile(logarithm, torch.tensor([_EDGE, 1 - _EDGE], dtype=logarithm.dtype))

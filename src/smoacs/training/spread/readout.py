@@ -51,7 +51,7 @@ _MARGIN = 0.5
 
 
 @dataclass(frozen=True)
-class _Sample:
+class _Inputs:
     """n labelled crystals: inputs [M, n, f] and [M, n, d], labels [n], folds [n]; all double."""
 
     summary: Tensor
@@ -140,7 +140,7 @@ def _labelled(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows
 
 
-def _sample(network: Network, rows: pd.DataFrame, name: str) -> _Sample:
+def _sample(network: Network, rows: pd.DataFrame, name: str) -> _Inputs:
     """Evaluate what the readout is a function of; small crystals go together."""
     data = build_dataset(rows, (name,), network.settings.cutoff)
     order = np.argsort(data.n_atoms, kind="stable")
@@ -157,10 +157,10 @@ def _sample(network: Network, rows: pd.DataFrame, name: str) -> _Sample:
     if name in network.log10:
         labels = labels.clamp(min=SMALLEST).log10()
     fold = [formula_hash(formula) % _FOLDS for formula in data.formulas]
-    return _Sample(summary, descriptors, labels, torch.tensor(fold))
+    return _Inputs(summary, descriptors, labels, torch.tensor(fold))
 
 
-def _fit(sample: _Sample, form: str) -> tuple[KernelReadout, Tensor]:
+def _fit(sample: _Inputs, form: str) -> tuple[KernelReadout, Tensor]:
     """The readout of a sample, and values of each crystal without its fold, [M, n]."""
     readout = _basis(sample, form)
     space = _space(readout, sample)
@@ -185,7 +185,7 @@ def _fit(sample: _Sample, form: str) -> tuple[KernelReadout, Tensor]:
     return readout, found
 
 
-def _basis(sample: _Sample, form: str) -> KernelReadout:
+def _basis(sample: _Inputs, form: str) -> KernelReadout:
     """A readout in which the median distance of two crystals is 1 in both parts, no weights yet."""
     members, n, features = sample.summary.shape
     components = min(COMPONENTS, n, features)
@@ -210,7 +210,7 @@ def _basis(sample: _Sample, form: str) -> KernelReadout:
     return readout
 
 
-def _space(readout: KernelReadout, sample: _Sample) -> _Space:
+def _space(readout: KernelReadout, sample: _Inputs) -> _Space:
     """Distances in the basis, which is scaled to their medians on the way."""
     _round_and_place(readout, sample)
     layers, described = _distances(readout, sample)
@@ -221,13 +221,13 @@ def _space(readout: KernelReadout, sample: _Sample) -> _Space:
     return _Space(layers / medians[0], described / medians[1])
 
 
-def _distances(readout: KernelReadout, sample: _Sample) -> tuple[Tensor, Tensor]:
+def _distances(readout: KernelReadout, sample: _Inputs) -> tuple[Tensor, Tensor]:
     a = (sample.summary - readout.center) @ readout.project
     b = (sample.descriptors - readout.middle) / readout.width
     return squared(a, readout.points), squared(b, readout.described)
 
 
-def _round_and_place(readout: KernelReadout, sample: _Sample) -> None:
+def _round_and_place(readout: KernelReadout, sample: _Inputs) -> None:
     """Round the basis to half precision and put the crystals in it, rounded as well."""
     readout.project[:] = readout.project.half().double()
     a = (sample.summary - readout.center) @ readout.project
