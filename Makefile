@@ -84,6 +84,7 @@ slow: $(VENV)/.installed-docs
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --quiet \
 		--doctree-dir build/doctrees docs build/site
+	$(BIN)/python scripts/dead_links.py build/site
 	@echo 'open build/site/index.html'
 
 notebooks: $(VENV)/.installed-docs

@@ -49,7 +49,7 @@ add_module_names = False
 # Looks: no font, script or picture comes from elsewhere
 html_theme = "furo"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["site.css"]
 html_title = f"smoacs {release}"
 html_show_sphinx = False
 html_copy_source = False

@@ -18,6 +18,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/constraints.md",
+    "docs/install.md",
     "docs/learning.md",
     "docs/results.md",
     "docs/search.md",

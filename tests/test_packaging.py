@@ -112,3 +112,9 @@ def test_a_skip_that_nobody_foresaw_fails(allowed, code, tmp_path):
     )
     assert finished.returncode == code, finished.stdout
     assert ("not in skips: no moon tonight" in finished.stdout) == bool(code)
+
+
+def test_the_page_on_installing_lists_every_extra():
+    page = (ROOT / "docs/install.md").read_text("utf-8").partition("| extra |")[2]
+    first = re.findall(r"^\| (`.*?) \|", page.partition("\n\n")[0], re.MULTILINE)
+    assert sorted(name for cell in first for name in re.findall(r"`(\w+)`", cell)) == sorted(EXTRAS)
