@@ -9,6 +9,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+from runs.server import server  # noqa: F401 - a fixture
 from smoacs.chemistry import ELEMENTS
 from smoacs.cli import run
 from smoacs.predictors.builtin import NetworkPredictor
@@ -16,6 +17,7 @@ from smoacs.predictors.network import Network
 from smoacs.predictors.network.settings import NetworkSettings
 from smoacs.predictors.weights.header import WeightsHeader
 from smoacs.predictors.weights.storage import save_weights
+from training.conftest import rows  # noqa: F401 - a fixture
 
 SECONDS = 60
 """Within which a command ends."""

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from runs.server import server  # noqa: F401 - a fixture
 from smoacs.request import DesignConfig
 from smoacs.search import DesignResult
 

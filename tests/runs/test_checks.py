@@ -312,3 +312,9 @@ def test_a_check_that_was_killed_while_its_files_took_their_places_is_brought_to
     table = read_run(folder).table
     assert table["survives_relaxation"].tolist() == [True, True, None, None, None]
     assert not [path for path in folder.iterdir() if is_workspace(path)]
+
+
+def test_a_run_is_checked_by_a_relative_path(folder, potential, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    checked = check(folder.name, predictor=Gap())
+    assert checked.run.table["survives_relaxation"].tolist() == [True, True, None, None, None]

@@ -184,7 +184,7 @@ def _beside(new: Path, old: Path) -> Iterator[None]:
     links = [new / file.name for file in old.iterdir() if file.is_file()]
     links = [link for link in links if not link.exists()]
     for link in links:
-        link.symlink_to(old / link.name)
+        link.symlink_to(old.resolve() / link.name)
     try:
         yield
     finally:
