@@ -7,7 +7,7 @@ from pymatgen.core import Lattice, Structure
 
 from smoacs.checking.chemistry import bond_valence_charges
 from smoacs.judging import judge
-from smoacs.judging.criteria import is_neutral, oxidation_likelihood, oxidation_text, site_charges
+from smoacs.judging.oxidation import Oxidation, site_charges
 from smoacs.structures import read_structure
 from smoacs.templates import from_structure
 from toys import Bowl
@@ -18,6 +18,10 @@ CU_AL_O2 = ("Cu+", "Al3+", "O2-", "O2-")
 @pytest.fixture
 def predictor():
     return Bowl()
+
+
+def is_neutral(structure, *, as_stated=True):
+    return Oxidation.of(structure).neutral(as_stated=as_stated)
 
 
 def crystal(*species):
@@ -50,8 +54,8 @@ def test_the_judge_takes_both_sides(predictor):
 
 def test_likelihood_ranks_usual_before_unusual():
     usual, rare = crystal("Na+", "Cl-"), crystal("Ag2+", "O2-")
-    assert oxidation_likelihood(usual) > 0.9
-    assert oxidation_likelihood(rare) < 0.05
+    assert Oxidation.of(usual).likelihood() > 0.9
+    assert Oxidation.of(rare).likelihood() < 0.05
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,7 @@ def test_likelihood_ranks_usual_before_unusual():
 )
 def test_cases_of_users(name, words, shared_data):
     structure = read_structure(shared_data.parent / "cases" / name)
-    assert sorted(oxidation_text(structure).split()) == sorted(words.split())
+    assert sorted(Oxidation.of(structure).text().split()) == sorted(words.split())
     assert is_neutral(structure)
 
 

@@ -1,6 +1,7 @@
 """For each hard constraint, a crystal that breaks it is caught, and one that obeys it passes."""
 
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -252,7 +253,7 @@ def test_a_run_is_judged_by_its_own_rules_seeds_included(monkeypatch):
     for structure in bad:
         structure.replace(0, "Cs+")
     result = dataclasses.replace(run.result, structures=bad)
-    monkeypatch.setitem(run_design.__globals__, "run_search", lambda *_, **__: result)
+    monkeypatch.setattr(sys.modules["smoacs.runs.execute"], "run_search", lambda *_, **__: result)
     table = run_design(config, predictor=Bowl(), seeds=seeds).table
     assert table["rule_broken"].str.startswith("forbidden = Cs").all()
     assert not table["success"].any()

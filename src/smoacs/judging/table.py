@@ -16,15 +16,13 @@ from smoacs.errors import InputError
 from smoacs.judging.cells import in_cell_of, why_not
 from smoacs.judging.criteria import (
     MIN_DISTANCE,
-    is_neutral,
     min_distance,
-    oxidation_likelihood,
-    oxidation_text,
     reduced_formula,
 )
 from smoacs.judging.distinct import distinct_designs
 from smoacs.judging.known import is_known_structure
 from smoacs.judging.matching import Match, angles_kept, match_template
+from smoacs.judging.oxidation import Oxidation
 from smoacs.judging.prediction import evaluate_domain, evaluate_structures, usable_structures
 from smoacs.judging.residuals import at_rest, evaluate_rest
 from smoacs.judging.rules import RuleCheck
@@ -166,10 +164,11 @@ class _Judge:
         usable = usable_structures(cells, self.predictor, solid)
         values = evaluate_structures(cells, self.predictor, matches=matches, usable=usable)
         verdicts = {f"{name}_met": met for name, met in _met(self.targets, values).items()}
+        oxidation = [Oxidation.of(s, self.table_of_states) for s in structures]
         verdicts["neutral"] = np.array(
             [
-                is_neutral(s, self.table_of_states, as_stated=self.charges_as_stated)
-                for s in structures
+                own.neutral(self.table_of_states, as_stated=self.charges_as_stated)
+                for own in oxidation
             ],
             dtype=bool,
         )
@@ -207,7 +206,7 @@ class _Judge:
                     dtype=object,
                 ),
                 **_lattices(structures),
-                **_oxidation(structures, self.table_of_states),
+                **_oxidation(oxidation),
             }
         )
         domain = pd.DataFrame(_domain_columns(structures, self.predictor, usable))
@@ -225,14 +224,11 @@ def _reasons(
     return pd.Series(reasons, dtype=object)
 
 
-def _oxidation(
-    structures: Sequence[Structure], table: OxidationTable | None
-) -> "dict[str, pd.Series[Any]]":
+def _oxidation(found: Sequence[Oxidation]) -> "dict[str, pd.Series[Any]]":
     """Oxidation states in words, and how usual they are."""
-    likelihood = [oxidation_likelihood(s, table) for s in structures]
     return {
-        "oxidation_states": pd.Series([oxidation_text(s, table) for s in structures], dtype=object),
-        "oxidation_likelihood": pd.Series(likelihood, dtype=float),
+        "oxidation_states": pd.Series([own.text() for own in found], dtype=object),
+        "oxidation_likelihood": pd.Series([own.likelihood() for own in found], dtype=float),
     }
 
 

@@ -15,6 +15,12 @@ from smoacs.chemistry import (
     radius_table,
 )
 
+MORE_NUMBERS: Final = (
+    "oxidation_table = 'icsd' or 'smact' has more numbers, and oxidation_states = { Fe = [2, 3] } "
+    "gives an element those that you say"
+)
+"""What to tell a user whose template has no neutral combination."""
+
 _COORDINATION: Final = (12, 6, 6)
 """Neighbours of A, B and X in a perovskite, by role."""
 

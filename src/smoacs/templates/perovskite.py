@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from smoacs.chemistry import OxidationTable, oxidation_table
 from smoacs.errors import InputError
-from smoacs.templates.charges import allowed_at
+from smoacs.templates.charges import MORE_NUMBERS, allowed_at
 from smoacs.templates.template import Template, check_size
 
 _LENGTH: Final = 3.905
@@ -63,7 +63,10 @@ def perovskite(
     kept = np.all(np.any(allowed, axis=2), axis=1)
     names = tuple(f"A{a:+d} B{b:+d} X{x:+d}" for a, b, x in charges)
     if not kept.any():
-        msg = f"the oxidation table has no elements for A, B and X under any of: {', '.join(names)}"
+        msg = (
+            f"the oxidation table has no elements for A, B and X under any of: {', '.join(names)}; "
+            f"{MORE_NUMBERS}"
+        )
         raise InputError(msg)
     coords, roles = _sites(repeat)
     return Template(

@@ -25,7 +25,7 @@ from smoacs.chemistry import (
     oxidation_table,
 )
 from smoacs.errors import InputError
-from smoacs.templates.charges import allowed_elements
+from smoacs.templates.charges import MORE_NUMBERS, allowed_elements
 from smoacs.templates.from_structure import from_structure
 from smoacs.templates.template import Template
 
@@ -283,7 +283,10 @@ def prototype(
     labels = tuple(label_of[symbol] for symbol in geometry.site_labels)
     combinations = _neutral_combinations(Counter(labels), table)[:max_combinations]
     if not combinations:
-        msg = f"the oxidation table has no neutral combination for {kind.pattern} ({name})"
+        msg = (
+            f"the oxidation table has no neutral combination for {kind.pattern} ({name}); "
+            f"{MORE_NUMBERS}"
+        )
         raise InputError(msg)
     charges = np.array([[choice[label] for label in labels] for choice in combinations], np.int8)
     return replace(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from smoacs.chemistry import DEFAULT_TABLE
-from smoacs.judging.criteria import site_charges
+from smoacs.judging.oxidation import site_charges
 from smoacs.judging.rules.request import Placed, Rules
 
 
