@@ -8,6 +8,7 @@ import gemmi
 import pandas as pd
 import pytest
 from ase.build import bulk
+from smoacs.training.id_prop import read_id_prop
 
 from smoacs.checking import read_reference
 from smoacs.cli import run
@@ -15,7 +16,6 @@ from smoacs.errors import InputError
 from smoacs.request import DesignConfig
 from smoacs.structures import read_structures
 from smoacs.templates import seed_templates
-from smoacs.training.id_prop import read_id_prop
 
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
 

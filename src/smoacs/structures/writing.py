@@ -4,16 +4,17 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import gcd
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pymatgen.core import Element, Lattice, Species, Structure
-from pymatgen.core.operations import SymmOp
 
 from smoacs.errors import InputError
 from smoacs.structures.cif import blocks_of, crystal_of
+from smoacs.structures.cif.operators import Operators, from_hall
 
 if TYPE_CHECKING:
     import spglib
@@ -65,23 +66,15 @@ def _symmetric_text(structure: Structure, tolerance: float) -> str | None:
         found = spglib.get_symmetry_dataset(cell, symprec=tolerance)
         if found is None or found.number == 1:
             return None
-        operators = spglib.get_symmetry_from_database(found.hall_number)
-        kind = spglib.get_spacegroup_type(found.hall_number)
-    if operators is None or kind is None:
-        return None
-    turns, shifts = operators["rotations"], operators["translations"]
+    group = _group(found.hall_number)
     choice = found.choice if found.choice in {"1", "2", "H", "R"} else ""
-    symbol = kind.international.rpartition("=")[2].strip().replace("_", "")
     conventional = _Cell(
         lattice=Lattice(found.std_lattice),
-        name=f"{symbol} :{choice}" if choice else symbol,
-        hall=kind.hall_symbol,
+        name=f"{group.symbol} :{choice}" if choice else group.symbol,
+        hall=group.hall,
         number=int(found.number),
-        triplets=[
-            SymmOp.from_rotation_and_translation(r, t).as_xyz_str()
-            for r, t in zip(turns, shifts, strict=True)
-        ],
-        sites=_orbits(found, kinds, turns, shifts),
+        triplets=group.triplets,
+        sites=_orbits(found, kinds, group),
     )
     text = _text(conventional, tolerance)
     try:
@@ -91,11 +84,34 @@ def _symmetric_text(structure: Structure, tolerance: float) -> str | None:
     return text if _is_same(structure, read, found, tolerance) else None
 
 
+@dataclass(frozen=True)
+class _Group:
+    """A space group in one of spglib's settings: its symbols and its operators."""
+
+    symbol: str
+    hall: str
+    operators: Operators
+    triplets: tuple[str, ...]
+
+
+@cache
+def _group(hall_number: int) -> _Group:
+    import gemmi  # noqa: PLC0415 - slow to import
+    import spglib  # noqa: PLC0415 - same
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib's, about its own next version
+        kind = spglib.get_spacegroup_type(hall_number)
+    if kind is None:
+        msg = f"there is no setting {hall_number}"
+        raise ValueError(msg)
+    triplets = tuple(op.triplet() for op in gemmi.symops_from_hall(kind.hall_symbol))
+    symbol = kind.international.rpartition("=")[2].strip().replace("_", "")
+    return _Group(symbol, kind.hall_symbol, from_hall(kind.hall_symbol), triplets)
+
+
 def _orbits(
-    found: "spglib.SpglibDataset",
-    kinds: Sequence[Kind],
-    turns: NDArray[np.int64],
-    shifts: NDArray[np.float64],
+    found: "spglib.SpglibDataset", kinds: Sequence[Kind], group: _Group
 ) -> list[tuple[Kind, NDArray[np.float64], int]]:
     """One site of each orbit of the standard cell, and how many images it has."""
     coords: NDArray[np.float64] = np.asarray(found.std_positions, dtype=float)
@@ -103,7 +119,7 @@ def _orbits(
     sites = []
     for atom, number in enumerate(found.std_types):
         if left[atom]:
-            images = turns @ coords[atom] + shifts
+            images = group.operators.rotations @ coords[atom] + group.operators.translations
             delta = coords[:, None] - images[None]
             orbit = (np.abs(delta - np.round(delta)).max(axis=2) < _SAME).any(axis=1) & left
             left &= ~orbit

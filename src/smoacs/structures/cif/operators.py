@@ -48,10 +48,10 @@ class Operators:
     @property
     def is_group(self) -> bool:
         """Whether the product of any two is one of them."""
-        turns = np.einsum("aij,bjk->abik", self.rotations, self.rotations).reshape(-1, 3, 3)
+        turns = (self.rotations[:, None] @ self.rotations[None]).reshape(-1, 3, 3)
         shifts = np.einsum("aij,bj->abi", self.rotations, self.translations)
         shifts = (shifts + self.translations[:, None]).reshape(-1, 3)
-        return len(_unique(turns, shifts)) == len(self)
+        return len(np.unique(_codes(turns, shifts))) == len(self)
 
     def misfit(self, lattice: Lattice) -> float:
         """Largest change of a metric element under a rotation, as a share of the lengths."""
@@ -134,8 +134,7 @@ def _unique(rotations: NDArray[np.int64], translations: NDArray[np.float64]) -> 
     """Each operator once, in the order given; translations in [0, 1)."""
     shifts = np.mod(translations, 1.0)
     shifts[shifts > 1 - 1e-6] = 0.0
-    whole = np.concatenate([rotations.reshape(-1, 9), np.round(shifts * 1e4)], axis=1)
-    _, first = np.unique(whole.astype(np.int64), axis=0, return_index=True)
+    _, first = np.unique(_codes(rotations, shifts), return_index=True)
     first.sort()
     return Operators(rotations[first], shifts[first])
 
@@ -161,3 +160,11 @@ def same_up_to_origin(first: Operators, second: Operators) -> bool:
         if not len(origins):
             return False
     return True
+
+
+def _codes(rotations: NDArray[np.int64], translations: NDArray[np.float64]) -> NDArray[np.int64]:
+    """A number for each operator, [n]: elements of rotations within ±2, shifts to 1e-4."""
+    shifts = np.round(translations * 1e4).astype(np.int64) % 10000
+    digits = (rotations.reshape(-1, 9) + 2) % 5
+    turns: NDArray[np.int64] = digits @ 5 ** np.arange(9, dtype=np.int64)
+    return (turns * 10000**3) + shifts @ np.array([1, 10000, 10000**2], dtype=np.int64)
