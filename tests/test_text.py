@@ -47,7 +47,7 @@ def test_settings_in_another_encoding_are_a_sentence(tmp_path):
 
 def test_settings_of_a_training(tmp_path):
     lines = ('name = "ä"', 'out = "x.safetensors"', 'properties = ["band_gap"]', "epochs = 1")
-    text = "\n".join([*lines, 'data = [{ path = "x.parquet" }]'])
+    text = "\n".join([*lines, f'data = [{{ path = "{tmp_path}/x.parquet" }}]'])
     (tmp_path / "x.parquet").touch()
     read = []
     for encoding in ("utf-8", "utf-16"):
