@@ -191,7 +191,7 @@ def not_behind(summaries: Sequence[Summary]) -> dict[str, list[str]]:
 
 WORDS: Mapping[str, str] = {
     "default": "smoacs as it comes: designs at rest",
-    "no-rest": "smoacs, `at_rest = false`",
+    "no-rest": "smoacs, `at_rest = false`; measured before both kinds of designs shared one stage",
     "paper": "smoacs, published settings (preset `paper`)",
     EXHAUSTIVE: "every composition relaxed (`search = exhaustive`)",
     "random": "random under the same hard constraints",
