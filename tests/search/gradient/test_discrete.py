@@ -10,9 +10,8 @@ from smoacs.predictors import CombinedPredictor, ToleranceFactor
 from smoacs.request import DesignConfig
 from smoacs.runs import design
 from smoacs.search import run_search
-from smoacs.search.compositions import composition_keys
 from smoacs.search.gradient.discrete import DiscreteStage
-from smoacs.search.gradient.moves import Moves
+from smoacs.search.gradient.moves import Moves, composition_keys
 from smoacs.search.gradient.objective import Objective
 from smoacs.search.gradient.policies import Polishing, Settling
 from smoacs.search.progress import Audience, Recorder

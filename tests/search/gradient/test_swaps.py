@@ -8,8 +8,7 @@ import torch
 
 from smoacs.crystals import Candidates, DesignSpace
 from smoacs.evaluation import Evaluator
-from smoacs.search.compositions import composition_keys
-from smoacs.search.gradient.moves import Moves
+from smoacs.search.gradient.moves import Moves, composition_keys
 from smoacs.search.gradient.objective import Objective
 from smoacs.search.gradient.swaps import Swaps
 from smoacs.search.settings import DEFAULT

@@ -13,8 +13,8 @@ from smoacs.crystals import Crystals, DesignSpace
 from smoacs.evaluation import evaluate_residuals, is_at_rest
 from smoacs.request import DesignConfig
 from smoacs.search import run_search
-from smoacs.search.compositions import composition_keys
 from smoacs.search.gradient.known_crystals import KnownCrystal, candidates_at, of_seed
+from smoacs.search.gradient.moves import composition_keys
 from smoacs.search.seeds import rounds
 from smoacs.search.seeds.rounds import ROUND_STEPS, Part, Taken, best_of, next_parts, reduced
 from smoacs.templates import reference_structure

@@ -18,8 +18,7 @@ from torch import Tensor
 from smoacs.crystals import Candidates
 from smoacs.evaluation import MAX_FORCE, MAX_PRESSURE, LossSlopes
 from smoacs.relaxation import GeometryGuard, change_elements
-from smoacs.search.compositions import composition_keys
-from smoacs.search.gradient.moves import Moves
+from smoacs.search.gradient.moves import Moves, composition_keys
 from smoacs.search.gradient.objective import Objective, no_loss
 from smoacs.search.gradient.policies import Outcome, Policy, Standing
 from smoacs.search.gradient.swaps import Swaps

@@ -7,16 +7,17 @@ on all the sites that hold it.
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import DesignSpace
 from smoacs.request.chemical_rules import AtMost, CrystalRule, legal_moves
 from smoacs.request.variants import keeps_space_group, sites_by_tie, variant_masks
-from smoacs.search.compositions import composition_keys
 from smoacs.templates import Template, TemplateSymmetry
 
 PROPOSALS = 24
@@ -134,3 +135,16 @@ class Moves:
                 if len(same) > 1:
                     groups.append(np.concatenate(same))
         return groups
+
+
+def composition_keys(elements: Tensor) -> list[str]:
+    """A short text for each composition of crystals of one size, [B, n]; the same if they are."""
+    counts = torch.zeros(len(elements), N_ELEMENTS, dtype=torch.int64, device=elements.device)
+    counts.scatter_add_(1, elements, torch.ones_like(elements))
+    return [composition_key(row) for row in counts.cpu().tolist()]
+
+
+def composition_key(counts: Sequence[int]) -> str:
+    """The text for atoms of each element, [E]."""
+    packed = b"".join(count.to_bytes(4, "little") for count in counts)
+    return blake2b(packed, digest_size=12).hexdigest()

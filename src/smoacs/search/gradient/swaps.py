@@ -10,8 +10,7 @@ from torch import Tensor
 
 from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import Candidates
-from smoacs.search.compositions import composition_key
-from smoacs.search.gradient.moves import PROPOSALS, Moves
+from smoacs.search.gradient.moves import PROPOSALS, Moves, composition_key
 from smoacs.search.gradient.objective import Objective
 from smoacs.search.gradient.swap_estimates import SwapEstimates
 from smoacs.search.settings import DiscreteSettings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pymatgen.core import Structure
 
 from smoacs.chemistry import N_ELEMENTS
-from smoacs.search.compositions import composition_key
+from smoacs.search.gradient.moves import composition_key
 
 if TYPE_CHECKING:
     from smoacs.request.config import DesignConfig

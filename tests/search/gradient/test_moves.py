@@ -1,7 +1,7 @@
 import torch
 
 from smoacs.chemistry import N_ELEMENTS
-from smoacs.search.compositions import composition_key, composition_keys
+from smoacs.search.gradient.moves import composition_key, composition_keys
 
 
 def test_keys_tell_compositions_apart_and_nothing_else():
