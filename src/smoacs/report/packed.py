@@ -1,11 +1,13 @@
 """The crystals of a run as compact arrays, and what is needed to draw them."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import ase
 import ase.io
 import numpy as np
+import spglib
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from ase.data.colors import jmol_colors
 
@@ -14,6 +16,9 @@ MAX_ATOMS = 120_000
 
 ANY_SITE = "all sites"
 """Kind of the sites of a run that does not tell its kinds."""
+
+SYMPREC = 0.01
+"""Å. Tolerance of the conventional cell, that of the space groups in the table."""
 
 _DECIMALS = 7
 """Of lattice vectors (Å) and fractional coordinates: closer than structures.extxyz is."""
@@ -42,8 +47,10 @@ def pack(
     Returns:
         `species` and `sites`, the lists; `elements`, how to draw each of the species; `symbols`,
         all elements; `crystals`, for each frame None or the `cell` (row vectors, Å, 9 numbers),
-        `frac` (3 N), `kinds` (N indices into `species`), `states` (N oxidation states or None) and
-        `places` (N indices into `sites`).
+        `frac` (3 N), `kinds` (N indices into `species`), `states` (N oxidation states or None),
+        `places` (N indices into `sites`), and `conventional`: None where the crystal is in its
+        conventional cell or has no larger one, else that one's `cell`, `frac` and `from`, for each
+        of its atoms the one of the N that it is an image of.
     """
     species: dict[str, int] = {}
     sites: dict[str, int] = {}
@@ -63,6 +70,7 @@ def pack(
                 "kinds": [_index(species, name) for name in frame.get_chemical_symbols()],
                 "states": None if states is None else _numbers(states),
                 "places": [_index(sites, name) for name in labels or [ANY_SITE] * len(frame)],
+                "conventional": _conventional(frame),
             }
         )
     return {
@@ -71,6 +79,30 @@ def pack(
         "elements": {name: appearance(name) for name in species},
         "symbols": chemical_symbols[1:],
         "crystals": crystals,
+    }
+
+
+def _conventional(frame: ase.Atoms) -> dict[str, list[float | int]] | None:
+    """The conventional cell of a crystal, made symmetric; None if it is no larger than the given.
+
+    In spglib's data set atoms of both cells that are images of each other have the same number in
+    the primitive cell.
+    """
+    states = frame.arrays.get("oxidation_states", np.zeros(len(frame)))
+    kinds = np.unique(np.stack([frame.numbers, states]), axis=1, return_inverse=True)[1].ravel()
+    cell = (frame.cell.array.tolist(), frame.get_scaled_positions().tolist(), kinds.tolist())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib's, about its own next version
+        found = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+    if found is None or len(found.std_positions) <= len(frame):
+        return None
+    first: dict[int, int] = {}
+    for atom, number in enumerate(found.mapping_to_primitive):
+        first.setdefault(int(number), atom)
+    return {
+        "cell": _numbers(found.std_lattice),
+        "frac": _numbers(found.std_positions),
+        "from": [first[int(number)] for number in found.std_mapping_to_primitive],
     }
 
 

@@ -10,23 +10,29 @@ function showDetails() {
   const missing = h("p", { class: "none", hidden: true }, "This candidate has no crystal to draw: see results.csv and structures.");
   const viewer = makeViewer(canvas);
   let repeat = 1;
+  let conventional = false;
   const tick = (name, text) =>
     h("label", {}, h("input", { type: "checkbox", checked: true, onchange: (e) => viewer.set(name, e.target.checked) }), ` ${text}`);
   const button = (text, label, onclick, id = /** @type {string | null} */ (null)) => h("button", { type: "button", id, title: label, "aria-label": label, onclick }, text);
   const draw = () => {
-    const crystal = chosen.row === null ? null : unpack(chosen.row);
+    const crystal = chosen.row === null ? null : unpack(chosen.row, conventional);
     viewer.show(crystal ? buildScene(crystal, repeat) : null);
   };
   const cells = h("label", {}, h("input", { type: "checkbox", onchange: (e) => {
     repeat = e.target.checked ? 2 : 1;
     draw();
   } }), " 2×2×2");
+  const whole = h("label", {}, h("input", { type: "checkbox", id: "conventional", onchange: (e) => {
+    conventional = e.target.checked;
+    draw();
+  } }), " conventional cell");
   const tools = h(
     "div",
     { class: "bar tools" },
     tick("bonds", "bonds"),
     tick("faces", "polyhedra"),
     cells,
+    whole,
     button("+", "Nearer", () => viewer.zoom(1.2)),
     button("−", "Farther", () => viewer.zoom(1 / 1.2)),
     button("Reset", "Reset the view", viewer.reset),
@@ -45,6 +51,7 @@ function showDetails() {
     const crystal = unpack(row);
     for (const node of [canvas, legend, tools, files]) node.hidden = !crystal;
     missing.hidden = Boolean(crystal);
+    whole.hidden = !data.crystals[row]?.conventional;
     heading.replaceChildren(formulaNode(get(row, "formula")), " ", h("small", {}, get(row, "id")), verdict(row));
     subtitle.replaceChildren(statesNode(get(row, "oxidation_states")), ` · ${get(row, "space_group") || "no space group"}`);
     legend.replaceChildren(...(crystal ? legendOf(crystal) : []));

@@ -1,10 +1,10 @@
 // Files made in the page: CIF and POSCAR of a crystal, CSV of the table.
 
 // Nothing offers files of a candidate without a crystal.
-const crystalOf = (row) => /** @type {NonNullable<ReturnType<typeof unpack>>} */ (unpack(row));
+const crystalOf = (row, conventional = false) => /** @type {NonNullable<ReturnType<typeof unpack>>} */ (unpack(row, conventional));
 
 function cifText(row) {
-  const { cell, atoms } = crystalOf(row);
+  const { cell, atoms } = crystalOf(row, true); // as people know it; POSCAR has the cell as designed
   const { lengths, angles, volume } = cellParameters(cell);
   const formula = get(row, "formula");
   const charged = atoms.every(({ state }) => state !== null);

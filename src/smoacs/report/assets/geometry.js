@@ -16,15 +16,17 @@ const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a
 const norm = (a) => Math.hypot(...a);
 const toXyz = (cell, f) => [0, 1, 2].map((k) => f[0] * cell[0][k] + f[1] * cell[1][k] + f[2] * cell[2][k]);
 
-function unpack(row) {
+function unpack(row, conventional = false) {
   const packed = data.crystals[row];
   if (!packed) return null;
-  const cell = [0, 3, 6].map((k) => packed.cell.slice(k, k + 3));
-  const atoms = packed.kinds.map((kind, i) => ({
-    symbol: data.species[kind],
-    frac: packed.frac.slice(3 * i, 3 * i + 3),
-    state: packed.states ? packed.states[i] : null,
-    site: data.sites[packed.places[i]],
+  const given = { cell: packed.cell, frac: packed.frac, from: packed.kinds.map((_, i) => i) };
+  const shown = (conventional && packed.conventional) || given;
+  const cell = [0, 3, 6].map((k) => shown.cell.slice(k, k + 3));
+  const atoms = shown.from.map((source, i) => ({
+    symbol: data.species[packed.kinds[source]],
+    frac: shown.frac.slice(3 * i, 3 * i + 3),
+    state: packed.states ? packed.states[source] : null,
+    site: data.sites[packed.places[source]],
   }));
   return { cell, atoms };
 }
