@@ -3,6 +3,7 @@ import threading
 import pytest
 import torch
 
+from smoacs.crystals.chunks import chunk_systems
 from smoacs.evaluation import evaluate, evaluate_residuals, threads
 from smoacs.evaluation.threads import Workers, atoms_per_chunk, single_thread
 from smoacs.testing import default_crystals
@@ -61,8 +62,23 @@ def test_a_single_item_stays_in_this_thread(two_threads):
 
 
 @pytest.mark.parametrize(
-    ("cores", "atoms", "expected"), [(2, 1280, 320), (6, 1280, 213), (16, 1280, 160), (1, 20, 160)]
+    ("cores", "atoms", "expected"),
+    [
+        (2, 1280, [320] * 4),
+        (2, 700, [175] * 4),  # not 320, 320 and 60, where one core waits for the other
+        (2, 250, [125, 125]),
+        (2, 150, [150]),
+        (6, 1280, [215] * 4 + [210] * 2),
+        (16, 1280, [80] * 16),
+        (1, 20, [20]),
+    ],
 )
 def test_chunks_leave_no_core_without_work(monkeypatch, cores, atoms, expected):
     monkeypatch.setattr(threads, "cores", lambda: cores)
-    assert atoms_per_chunk(torch.full((atoms // 5,), 5)) == expected
+    counts = torch.full((atoms // 5,), 5)
+    chunks = chunk_systems(counts, atoms_per_chunk(counts))
+    assert [int(counts[chunk].sum()) for chunk in chunks] == expected
+
+
+def test_nothing_is_no_chunk_of_no_size(monkeypatch):
+    assert atoms_per_chunk(torch.zeros(0, dtype=torch.long)) == 1

@@ -1,5 +1,6 @@
 """One thread inside torch: these networks are too small for more, and sums keep their order."""
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-ATOMS_PER_CHUNK = (160, 320)
-"""Fewest and most atoms evaluated together on a CPU: enough to hide Python, not too many for the
-caches, and between them as many as give every core its chunk."""
+ATOMS_PER_CHUNK = (80, 320)
+"""Fewest and most atoms evaluated together on a CPU. A chunk costs as much as 75 atoms more, most
+of it Python's, which one thread at a time can do; more than the most are too many for the caches.
+"""
 
 ATOMS_PER_CHUNK_GPU = 20_000
 
@@ -42,11 +44,16 @@ def cores() -> int:
 
 
 def atoms_per_chunk(counts: Tensor) -> int:
-    """Atoms to evaluate together, forward and backward, of crystals with `counts` [B] atoms."""
+    """Atoms to evaluate together, forward and backward, of crystals with `counts` [B] atoms.
+
+    Cores have as many chunks each, and chunks as many atoms, so that no core waits for another.
+    """
     if counts.device.type != "cpu":
         return ATOMS_PER_CHUNK_GPU
     fewest, most = ATOMS_PER_CHUNK
-    return min(max(int(counts.sum()) // cores(), fewest), most)
+    total = max(1, int(counts.sum()))
+    chunks = cores() * math.ceil(total / (cores() * most))
+    return math.ceil(total / max(1, min(chunks, total // fewest)))
 
 
 @cache

@@ -49,7 +49,10 @@ _IN_THE_GEOMETRY = {"n_atoms", "structure_file"}
 _INDEXES = ("key_index", "number_index", "text_index")
 
 _PAGE = 16_384
-"""Bytes of a page of the file: a row fills almost half of one of SQLite's own."""
+"""Bytes of a page of a large file: a row fills almost half of one of SQLite's own."""
+
+_MANY = 500
+"""Rows from which a file is large; a small one has more tables than it fills pages."""
 
 _DIGITS = 8
 """Of a number: more than single precision has."""
@@ -109,18 +112,21 @@ _Row = tuple[ase.Atoms | AtomsRow, dict[str, object], KeyValues, dict[str, objec
 
 def _write(path: Path, rows: Iterable[_Row], columns: list[str]) -> None:
     """Write a new database, as small as it can be."""
+    n_rows = 0
     with _disk_may_be_full(path):
         with ase.db.connect(path, type="db", use_lock_file=False) as database:
             for atoms, named, keys, data in rows:
                 found = key_values(named)
                 rest = {k: _plain(v) for k, v in named.items() if key_name(k) not in found}
                 database.write(atoms, found | keys, data | {"row": rest})
+                n_rows += 1
             database.metadata = _metadata(columns)
         with closing(sqlite3.connect(path)) as file:
             for index in _INDEXES:
                 file.execute(f"DROP INDEX IF EXISTS {index}")
             file.commit()
-            file.execute(f"PRAGMA page_size = {_PAGE}")
+            if n_rows >= _MANY:
+                file.execute(f"PRAGMA page_size = {_PAGE}")
             file.execute("VACUUM")
 
 
