@@ -1,1 +1,1 @@
-"""How work grows: with seeds, designs, atoms, rows and elements, and what a command costs."""
+"""How work grows: with seeds, designs, atoms and elements, and what a command costs at least."""

@@ -4,7 +4,8 @@
     python -m benchmarks.scale page
 
 `run` does every piece of work at every size in a process of its own on one thread, the versions by
-turns, and writes benchmarks/results/scale.json after each; `page` makes docs/scale.md and its picture.
+turns, and writes benchmarks/results/scale.json after each; `page` makes docs/scale.md and its
+picture.
 """
 
 import argparse
@@ -31,7 +32,7 @@ SIZES = {
 def measure(name: str, size: int, source: Path) -> dict[str, float]:
     """Let a process do the work with the code of a version."""
     path = os.pathsep.join([str(source), str(ROOT)])
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-m", "benchmarks.scale.work", name, str(size)],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,

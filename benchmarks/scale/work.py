@@ -8,6 +8,7 @@ Only what every version has is used, so that two versions can be measured by one
 import argparse
 import importlib
 import json
+import re
 import resource
 import sys
 import tempfile
@@ -26,48 +27,12 @@ Record = dict[str, float]
 
 SEED_TYPES = ("rocksalt", "cesiumchloride", "zincblende", "fluorite")
 TARGETS = ("band_gap = 2.5 ± 0.5", "formation_energy < -0.5")
-ELEMENTS = [
-    "F",
-    "O",
-    "Cl",
-    "Na",
-    "K",
-    "Mg",
-    "Ca",
-    "Li",
-    "Rb",
-    "Cs",
-    "Sr",
-    "Ba",
-    "Zn",
-    "Ni",
-    "Cu",
-    "Co",
-    "Fe",
-    "Mn",
-    "Ag",
-    "Cd",
-    "Ti",
-    "Zr",
-    "V",
-    "Sc",
-    "Y",
-    "Al",
-    "Ga",
-    "In",
-    "Sn",
-    "Pb",
-    "S",
-    "Br",
-    "I",
-    "La",
-    "Ce",
-    "Hf",
-    "Nb",
-    "Ta",
-    "W",
-    "Mo",
-]
+ELEMENTS = tuple(
+    re.findall(
+        "[A-Z][a-z]?",
+        "FOClNaKMgCaLiRbCsSrBaZnNiCuCoFeMnAgCdTiZrVScYAlGaInSnPbSBrILaCeHfNbTaWMo",
+    )
+)
 FEW = 13
 """Designs that are exported."""
 

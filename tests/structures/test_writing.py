@@ -13,6 +13,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifParser
 
 from smoacs.structures import read_cif_text
+from smoacs.structures.cif import operators
 from smoacs.structures.writing import cif_text
 from smoacs.templates import TEMPLATE_NAMES, reference_structure
 
@@ -78,3 +79,20 @@ def test_what_has_no_symmetry_stays_as_it_is():
 def test_the_tolerance_decides_what_is_symmetric(shift, name):
     sites = [[0, 0, 0], [0.5, 0.5, 0.5 + shift / 4.0]]
     assert f"'{name}'" in cif_text(Structure(Lattice.cubic(4.0), ["Cs", "Cl"], sites))
+
+
+def test_operators_are_read_once_for_all_crystals_that_share_them(monkeypatch):
+    read = []
+    as_group = operators._operators
+    monkeypatch.setattr(
+        operators,
+        "_operators",
+        lambda pairs, unit: read.append(unit) or as_group(pairs, unit),
+    )
+    operators._from_triplets.cache_clear()
+    operators.from_hall.cache_clear()
+    crystal = reference_structure("spinel")
+    for volume in (140, 150, 160):
+        crystal.scale_lattice(volume)
+        assert "'F d -3 m" in cif_text(crystal)
+    assert len(read) <= 3  # the triplets, and the Hall symbols of the settings of the group

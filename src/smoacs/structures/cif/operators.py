@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,9 @@ from pymatgen.core import Lattice
 from pymatgen.core.operations import SymmOp
 
 from smoacs.errors import InputError
+
+_REMEMBERED: Final = 256
+"""Groups whose operators are read once: many files have the same."""
 
 _PARTS: Final = 24
 """Translations of the groups of the Tables are multiples of 1/24."""
@@ -64,6 +67,7 @@ class Operators:
 IDENTITY: Final = Operators(np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def from_hall(symbol: str) -> Operators:
     """Operators of a Hall symbol.
 
@@ -85,6 +89,11 @@ def from_triplets(triplets: Sequence[str]) -> Operators:
     Raises:
         InputError: One is no operator, they repeat each other, or they are no group.
     """
+    return _from_triplets(tuple(triplets))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _from_triplets(triplets: tuple[str, ...]) -> Operators:
     import gemmi  # noqa: PLC0415 - slow to import, and only CIF files need it
 
     pairs = []
