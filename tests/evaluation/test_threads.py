@@ -2,8 +2,8 @@ import threading
 
 import pytest
 import torch
-from smoacs.crystals.chunks import chunk_systems
 
+from smoacs.crystals.crystals import chunk_systems
 from smoacs.evaluation import evaluate, evaluate_residuals, threads
 from smoacs.evaluation.threads import Workers, atoms_per_chunk, single_thread
 from smoacs.testing import default_crystals
