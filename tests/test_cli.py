@@ -184,7 +184,7 @@ MISTAKES = {
         r"2\.7.*2\.3",
     ),
     "no target": (["design", "perovskite"], r"at least one --target"),
-    "n zero": (["design", "perovskite", *EASY, "-n", "0"], r"n = 0 is not right.*at least 1"),
+    "n zero": (["design", "perovskite", *EASY, "-n", "0"], r"n = 0 is not right.*from 1 to"),
     "n text": (["design", "perovskite", *EASY, "-n", "ten"], r"'-n'.*int"),
     "preset": (["design", "perovskite", *EASY, "--preset", "best"], r"'default' or 'paper'"),
     "unknown template": (["design", "perovskit", *EASY], r"did you mean 'perovskite'"),
