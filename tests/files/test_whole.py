@@ -80,6 +80,25 @@ def test_what_a_killed_writer_left_goes_with_the_next_one(tmp_path):
     assert listing(tmp_path) == ["other.txt"]
 
 
+def test_what_a_library_wrote_beside_its_file_goes_too(tmp_path):
+    journal = "Path(f'{new}-journal').write_text('half')"
+    killed(f"with new_file('a.db') as new:\n  {journal}\n  {DIE}", tmp_path)
+    assert listing(tmp_path) != []
+    write_file(tmp_path / "other.txt", "whole")
+    assert listing(tmp_path) == ["other.txt"]
+
+
+def test_a_file_that_has_come_meanwhile_is_kept_on_request(tmp_path):
+    path = tmp_path / "a.txt"
+    with new_file(path, replace=False) as new:
+        new.write_text("first")
+    assert path.read_text() == "first"
+    with new_file(path, replace=False) as new:
+        new.write_text("second")
+    assert path.read_text() == "first"
+    assert listing(tmp_path) == ["a.txt"]
+
+
 def test_what_a_living_writer_has_begun_stays(tmp_path):
     with new_file(tmp_path / "a.txt") as new:
         new.write_text("a")

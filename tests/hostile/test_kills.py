@@ -46,6 +46,7 @@ def contents(folder):
             table = json.loads(path.read_text())
             for period in PERIODS:
                 table.pop(period, None)
+            table.get("config", {}).pop("predictor", None)  # absolute in a run that was resumed
             for check in table.get("checks", {}).values():
                 check.pop("seconds", None)
             found[name] = table

@@ -107,8 +107,12 @@ def write_file(path: str | Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def new_file(path: str | Path) -> Iterator[Path]:
+def new_file(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     """Give a path to write to, which becomes the file `path` when the block ends well.
+
+    Args:
+        path: The file.
+        replace: Whether it takes the place of one that is there, or has come meanwhile.
 
     Raises:
         InputError: As in `check_file`.
@@ -119,7 +123,11 @@ def new_file(path: str | Path) -> Iterator[Path]:
         new = space / "new"
         yield new
         _flush(new)
-        new.replace(path)
+        if replace:
+            new.replace(path)
+            return
+        with suppress(FileExistsError):
+            os.link(new, path)
 
 
 @contextmanager
@@ -260,7 +268,10 @@ def _end(space: Path) -> None:
             file.replace(target.with_name(file.name))
     elif old.exists() and not target.exists():
         (new if new.exists() else old).rename(target)
-    for path in (new, old, ready):
+    rest = list(space.iterdir()) if space.is_dir() else []
+    for path in (
+        path for path in rest if path.name != "lock"
+    ):  # whatever a library has put beside what it writes, such as a journal
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

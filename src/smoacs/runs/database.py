@@ -29,7 +29,7 @@ from ase.formula import Formula
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError, MissingExtraError, without_passwords
-from smoacs.files import check_file
+from smoacs.files import check_file, new_file
 from smoacs.request import DesignConfig
 from smoacs.request.database_address import is_url, passwords_of
 from smoacs.results import column
@@ -234,6 +234,8 @@ def add_to_database(folder: str | Path, address: str) -> int:
         raise InputError(f"{path}: no such file; {folder} is no run directory with a database")
     with ase.db.connect(path, use_lock_file=False) as database:
         rows = list(database.select())
+    if not is_url(address) and not Path(address).exists():
+        _begin_file(address)
     with _opened(address) as database, database:
         _lock(database)
         there = _rows_of(database, {row.run_id for row in rows})
@@ -245,6 +247,15 @@ def add_to_database(folder: str | Path, address: str) -> int:
                 id=there.get((row.run_id, row.candidate)),
             )
     return len(rows) - len(there)
+
+
+def _begin_file(address: str) -> None:
+    """Make an empty database file, with all its tables or not at all.
+
+    ASE makes them one by one, and takes a file that lacks some for none of its own.
+    """
+    with new_file(address, replace=False) as new, _opened(str(new)) as database, database:
+        _ = database.metadata
 
 
 def key_values(row: Mapping[str, object]) -> KeyValues:
