@@ -13,7 +13,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from smoacs.request import DesignConfig
 from smoacs.runs import save_run
-from smoacs.runs.tables import rank_table
+from smoacs.runs.tables import rank_table, summary_text
 from smoacs.structures import read_structures
 from smoacs.targets import Targets
 
@@ -125,6 +125,13 @@ def test_summary(run, config):
     assert summary["timings"]["predictor"] == pytest.approx(1.235)
     assert set(summary["versions"]) == {"python", "smoacs", "torch", "pymatgen"}
     assert DesignConfig.from_mapping(summary["config"]) == config
+
+
+def test_the_end_says_first_how_many_were_found(run):
+    summary = json.loads((run / "summary.json").read_text())
+    summary["config"]["n"] = 64
+    first = summary_text(summary, run).splitlines()[0]
+    assert first == "1 found of 64 wanted: 1 distinct designs; 2 of 5 candidates succeed"
 
 
 def test_config_and_history_read_back(run, config, result):

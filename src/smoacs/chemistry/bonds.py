@@ -3,7 +3,7 @@
 A bond between two atoms of one element moves no charge. An anion that shares k electron pairs with
 its own kind needs k electrons less to fill its shell: its number is -(8 - N - k), N the electrons
 of its outer shell (the 8 - N rule of E. Zintl). Pyrite's S₂ is (S⁻)₂, calcium disilicide's layers
-are Si⁻. An atom that is bonded to a more electronegative one as well (the P of P₂S₆⁴⁻) gives
+are Si⁻. One that is bonded to a more electronegative nonmetal as well (the P of P₂S₆⁴⁻) gives
 the rest away instead: N - k, or N - k - 2 where a lone pair stays. P and As with S and Se
 likewise: cobaltite is Co³⁺ (As⁻ S²⁻).
 """
@@ -35,7 +35,8 @@ _SUPEROXIDE: Final = 1.40
 
 _PAIR, _CHAIN = 2, 3
 _PEROXIDE_LIKE = {"O"}
-_PNICTOGENS, _CHALCOGENS = {"P", "As"}, {"S", "Se"}
+_PNICTOGENS = [element_index(symbol) for symbol in ("P", "As")]
+_CHALCOGENS = [element_index(symbol) for symbol in ("S", "Se")]
 _POLYHALIDE = {"Cl", "Br", "I"}
 
 
@@ -52,27 +53,30 @@ def bonded_states(
     Returns:
         For each such atom its numbers, the likeliest first; other atoms are absent.
     """
-    radii = np.array([covalent_radii[element_index(symbol) + 1] for symbol in symbols])
-    may_bond = [k for k, symbol in enumerate(symbols) if symbol in VALENCE_ELECTRONS]
-    if not may_bond:
+    may_bond = np.array([k for k, name in enumerate(symbols) if name in VALENCE_ELECTRONS], int)
+    if not len(may_bond):
         return {}
+    numbers = np.array([element_index(symbols[k]) for k in may_bond])
+    radii = covalent_radii[numbers + 1]
     cell = np.asarray(cell, dtype=float)
-    cutoff = BOND * 2 * float(radii.max())
-    i, j, d = NeighborList(cutoff=cutoff, full_list=True).compute(
-        np.asarray(frac_coords, dtype=float) @ cell, cell, periodic=True, quantities="ijd"
+    positions = np.asarray(frac_coords, dtype=float)[may_bond] @ cell
+    i, j, d = NeighborList(cutoff=BOND * 2 * float(radii.max()), full_list=True).compute(
+        positions, cell, periodic=True, quantities="ijd"
     )
     near = d <= BOND * (radii[i] + radii[j])
+    i, j, d = i[near], j[near], d[near]
+    same = numbers[i] == numbers[j]
     bonds: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    gives: set[int] = set()
-    given: Counter[int] = Counter()
-    for a, b, length in zip(i[near].tolist(), j[near].tolist(), d[near].tolist(), strict=True):
-        if symbols[a] == symbols[b]:
-            bonds[a].append((b, length))
-        elif electronegativity(symbols[b]) > electronegativity(symbols[a]):
-            gives.add(a)
-            given[a] += symbols[a] in _PNICTOGENS and symbols[b] in _CHALCOGENS
+    for first, second, length in zip(
+        may_bond[i[same]].tolist(), may_bond[j[same]].tolist(), d[same].tolist(), strict=True
+    ):
+        bonds[first].append((second, length))
+    taken = _electronegativities()[numbers[j]] > _electronegativities()[numbers[i]]
+    gives = set(may_bond[i[taken]].tolist())
+    single = taken & np.isin(numbers[i], _PNICTOGENS) & np.isin(numbers[j], _CHALCOGENS)
+    given = Counter(may_bond[i[single]].tolist())
     found: dict[int, tuple[int, ...]] = {}
-    for atom in may_bond:
+    for atom in may_bond.tolist():
         if given[atom]:
             found[atom] = (_pnictide(symbols[atom], len(bonds[atom]), given[atom]),)
         elif bonds[atom] and atom not in found:
@@ -155,8 +159,3 @@ def _electronegativities() -> NDArray[np.float64]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return np.array([float(Element(symbol).X) for symbol in ELEMENTS])
-
-
-def electronegativity(symbol: str) -> float:
-    """Pauling's electronegativity; NaN for the elements without one."""
-    return float(_electronegativities()[element_index(symbol)])
