@@ -2,13 +2,15 @@
 
 import inspect
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
+import pytest
 import typer
 
 import smoacs
-from smoacs.cli import app
+from smoacs.cli import app, run
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
@@ -78,3 +80,21 @@ def test_the_constraints_page_shows_every_constraint():
     missing = [name for name in {*chemistry, *geometry, *elements} if f"`{name}" not in page
                and f"\n{name} =" not in page and f"[{name}]" not in page]  # fmt: skip
     assert missing == []
+
+
+def _shown_options():
+    page = (ROOT / "docs/constraints.md").read_text("utf-8")
+    cells = re.findall(r"(?<=\| )`(--[^`]+)`(?: \||,)", page)
+    assert len(cells) > 15
+    return cells
+
+
+@pytest.mark.parametrize("options", _shown_options())
+def test_options_of_the_constraints_page_are_understood(options, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr("smoacs.runs.execute", lambda config, *_, **__: asked.append(config))
+    run(["design", "perovskite", "--out", "run", "-t", "density > 1", *shlex.split(options)])
+    plain = smoacs.DesignConfig(targets=("density > 1",))
+    (config,) = asked
+    assert config != plain
