@@ -8,7 +8,6 @@ import gemmi
 import pandas as pd
 import pytest
 from ase.build import bulk
-from smoacs.training.id_prop import read_id_prop
 
 from smoacs.checking import read_reference
 from smoacs.cli import run
@@ -16,6 +15,7 @@ from smoacs.errors import InputError
 from smoacs.request import DesignConfig
 from smoacs.structures import read_structures
 from smoacs.templates import seed_templates
+from smoacs.training.data.id_prop import read_id_prop
 
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
 

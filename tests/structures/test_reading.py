@@ -6,7 +6,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from smoacs.errors import InputError
-from smoacs.structures import read_structures
+from smoacs.structures import read_structure, read_structures, tell_notes
 
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 CUBIC = Structure(Lattice.cubic(3.905), ["Sr", "Ti", "O", "O", "O"], SITES)
@@ -97,3 +97,15 @@ def test_a_file_that_promises_more_than_it_holds_is_refused_at_once(
     path.write_text(f"{count}\n{HEAD.format(columns=columns)}\nNa 0 0 0\n")
     with pytest.raises(InputError, match=message):
         read_structures([path])
+
+
+def test_what_is_taken_for_granted_is_logged_where_no_command_tells_it(tmp_path, caplog):
+    text = "Mg O\n1.0\n0 2.1 2.1\n2.1 0 2.1\n2.1 2.1 0\n1 1\nDirect\n0 0 0\n.5 .5 .5\n"
+    (tmp_path / "POSCAR").write_text(text)
+    assert read_structure(tmp_path / "POSCAR").composition.formula == "Mg1 O1"
+    read_structure(tmp_path / "POSCAR")
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{tmp_path / 'POSCAR'}: it has no line of elements;")
+    caplog.clear()
+    tell_notes([f"{tmp_path}/{k}: x" for k in range(9)])
+    assert len(caplog.records) == 6

@@ -29,6 +29,7 @@ from smoacs.structures import (
     structure_files,
     structure_of_row,
     suffix_of,
+    tell_notes,
 )
 from smoacs.text import decode, read_bytes
 
@@ -154,6 +155,7 @@ def _structures(path: Path) -> Iterator[Entry]:
             f"{reading.failures[0]}; a reference is a .json, .csv, .parquet or .db file, or a "
             "structure file"
         )
+    tell_notes(reading.notes)
     for failure in reading.failures:
         log.warning("%s", failure)
     for item in reading.structures:

@@ -11,6 +11,7 @@ from smoacs.structures.reading import (
     read_files,
     read_structure,
     read_structures,
+    tell_notes,
 )
 from smoacs.structures.sites import bare, charges, symbol, symbols, to_atoms
 from smoacs.structures.tables import LAYOUT, structure_of_row
@@ -36,5 +37,6 @@ __all__ = [
     "suffix_of",
     "symbol",
     "symbols",
+    "tell_notes",
     "to_atoms",
 ]

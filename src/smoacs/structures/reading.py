@@ -1,8 +1,10 @@
 """Structure files of many formats: each crystal read as it is, or refused with one sentence."""
 
+import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +17,10 @@ from smoacs.structures.formats import named_format, recognise
 from smoacs.structures.json_files import read_json
 from smoacs.structures.poscar import read_poscar
 from smoacs.text import decode, read_bytes
+
+log = logging.getLogger(__name__)
+
+_MOST_NOTES: Final = 5
 
 _QUIET: Final = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning)
 """Warnings to programmers."""
@@ -115,7 +121,7 @@ def read_structures(
 
 
 def read_structure(path: str | Path) -> Structure:
-    """The crystal of a file that holds one.
+    """The crystal of a file that holds one; what its reader took for granted is logged.
 
     Raises:
         InputError: As `read_structures`, or if there are several.
@@ -123,7 +129,23 @@ def read_structure(path: str | Path) -> Structure:
     found = read_structures([path])
     if len(found) > 1:
         raise InputError(f"{path}: holds {len(found)} structures, and one is needed")
+    tell_notes([f"{path}: {note}" for note in found[0].notes])
     return found[0].structure
+
+
+def tell_notes(notes: Sequence[str]) -> None:
+    """Log what readers took for granted, where no command tells it: each note once, the first 5."""
+    for note in notes[:_MOST_NOTES]:
+        _tell(note)
+    if len(notes) > _MOST_NOTES:
+        _tell(
+            f"{notes[0].partition(':')[0]}: and {len(notes) - _MOST_NOTES} more notes on its kind"
+        )
+
+
+@cache
+def _tell(note: str) -> None:
+    log.warning("%s", note)
 
 
 def read_cif_text(text: str) -> Structure:

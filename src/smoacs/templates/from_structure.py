@@ -1,12 +1,11 @@
 """Templates made of any crystal structure: its lattice and sites, neutral by its own charges."""
 
 import itertools
-import logging
 import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +28,9 @@ from smoacs.chemistry import (
     tables_of_crystals,
 )
 from smoacs.errors import InputError
-from smoacs.structures import read_structures
+from smoacs.structures import read_structure
 from smoacs.templates.charges import allowed_elements, combination_names
 from smoacs.templates.template import Template, check_size
-
-log = logging.getLogger(__name__)
 
 _LENGTH_BOUNDS: Final = (2.0, 10.0)
 """Lattice lengths (Å) per repeat; widened where the structure's own are near or outside."""
@@ -82,7 +79,7 @@ def from_structure(
         name = structure.reduced_formula if len(structure) else "structure"
     else:
         name = Path(structure).name
-        structure = _only_structure(structure)
+        structure = read_structure(structure)
     symbols = _site_symbols(structure, name)
     table = oxidation_table() if table is None else table
     check_size(len(structure), repeat)
@@ -116,21 +113,6 @@ def from_structure(
         ),
         random_lengths=False,
     )
-
-
-def _only_structure(path: str | Path) -> Structure:
-    """The crystal of a file that holds one; what its reader took for granted is logged, once."""
-    found = read_structures([path])
-    if len(found) > 1:
-        raise InputError(f"{path}: holds {len(found)} structures, and one is needed")
-    for note in found[0].notes:
-        _tell(f"{path}: {note}")
-    return found[0].structure
-
-
-@cache
-def _tell(note: str) -> None:
-    log.warning("%s", note)
 
 
 def _site_symbols(structure: Structure, name: str) -> list[str]:

@@ -25,6 +25,7 @@ from smoacs.structures import (
     structure_files,
     structure_of_row,
     suffix_of,
+    tell_notes,
 )
 from smoacs.templates.from_structure import from_structure
 from smoacs.templates.template import Template
@@ -170,6 +171,7 @@ def _loaders(path: Path, skipped: list[str]) -> list[tuple[str, Loader]]:
 def _structures(file: Path, skipped: list[str]) -> list[tuple[str, Loader]]:
     reading = read_files([file])
     skipped += reading.failures
+    tell_notes(reading.notes)
     items = reading.structures
     return [
         (file.name if len(items) == 1 else f"{file.name}[{item.index}]", _given(item.structure))
