@@ -1,6 +1,7 @@
 """`smoacs learn`: rounds of designs, calculations and training."""
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -137,7 +138,7 @@ def _text(learned: "Learned", config: Path, per_round: int) -> str:
     lines.append(f"{learned.stopped}; all of it is in {learned.path}")
     if learned.weights is not None:
         lines.append(
-            f"design with what was learnt: smoacs design {config} --predictor {learned.weights} "
-            "--out NEW"
+            "design with what was learnt: smoacs design "
+            f"{shlex.quote(str(config))} --predictor {shlex.quote(str(learned.weights))} --out NEW"
         )
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from smoacs.runs.checkpoint import Checkpoints, Unfinished, begin_run, reopen_ru
 from smoacs.runs.database import add_to_database, check_database
 from smoacs.runs.directory import resume_command
 from smoacs.runs.save import save_run
+from smoacs.runs.short_forms import html, line
 from smoacs.runs.skipped import skipped_notes
 from smoacs.search import DesignResult, ProgressCallback, ProgressEvent, run_search
 from smoacs.search.state import Keeper
@@ -34,7 +35,7 @@ _IN_MEMORY = "structures in memory"
 """The setting `template` of a design whose seeds are no file."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class DesignRun:
     """Designed crystals and the judge's verdicts on them.
 
@@ -49,6 +50,16 @@ class DesignRun:
     table: pd.DataFrame
     units: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scales: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line instead of all crystals."""
+        return line("DesignRun", self.table)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: successes first."""
+        ordered = self.table.sort_values("success", ascending=False, kind="stable")
+        names = [target.property for target in self.result.config.wanted]
+        return html(repr(self), ordered, names)
 
     @property
     def structures(self) -> list[Structure]:

@@ -14,6 +14,7 @@ from smoacs.errors import InputError
 from smoacs.files import clear_leftovers
 from smoacs.request import DesignConfig
 from smoacs.results import Column, read_table, saved_columns
+from smoacs.runs.short_forms import html, line
 from smoacs.structures import Frames
 from smoacs.targets import Targets
 
@@ -28,7 +29,7 @@ _NEEDED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SavedRun:
     """What a finished run left behind.
 
@@ -43,6 +44,15 @@ class SavedRun:
     config: DesignConfig
     table: pd.DataFrame
     summary: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """One line instead of the whole table."""
+        return line("SavedRun", self.table, where=str(self.path))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best candidates."""
+        names = [target.property for target in self.targets]
+        return html(repr(self), self.table, names)
 
     @property
     def targets(self) -> Targets:

@@ -1,5 +1,6 @@
 """A saved run as people see it in a terminal."""
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -61,7 +62,10 @@ def run_view(
         Text(f"{shown} of {len(chosen)} {kind}, {by}", style="bold"),
         _candidates(run, chosen.head(limit), sort),
         Text(""),
-        Text(f"One of them: smoacs show {run.path} {run.table['id'].iloc[0]}", style="dim"),
+        Text(
+            f"One of them: smoacs show {shlex.quote(str(run.path))} {run.table['id'].iloc[0]}",
+            style="dim",
+        ),
     )
 
 

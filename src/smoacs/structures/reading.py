@@ -1,6 +1,7 @@
 """Structure files of many formats: each crystal read as it is, or refused with one sentence."""
 
 import logging
+import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,12 @@ def read_files(
             for index, parsed in enumerate(_parse(Path(file), chosen)):
                 problem = parsed if isinstance(parsed, InputError) else None
                 if not isinstance(parsed, InputError):
-                    problem = _problem(parsed[0], index, f": smoacs order {file}", ordered=ordered)
+                    problem = _problem(
+                        parsed[0],
+                        index,
+                        f": smoacs order {shlex.quote(str(file))}",
+                        ordered=ordered,
+                    )
                     if problem is None:
                         named = NamedStructure(str(file), index, parsed[0], tuple(parsed[1]))
                         reading.structures.append(named)
