@@ -50,7 +50,7 @@ def load_table(config: TrainConfig) -> pd.DataFrame:
             labelled |= table[column].notna().to_numpy()
     log.info("%d of %d crystals have a label", labelled.sum(), len(table))
     names = table.get("material_id", table["formula"])
-    note_dropped(names[~labelled], "have no label of what is learnt", "training data")
+    note_dropped(names[~labelled], "without a label of what is learnt", "training data")
     table = table[labelled].reset_index(drop=True)
     _check_labels(table, config)
     return table

@@ -13,9 +13,11 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.cif import CifWriter
 
 from smoacs.errors import InputError
+from smoacs.training.config import TrainConfig
 from smoacs.training.data.crystal_files import read_csv_with_cifs, read_frames_with_labels
 from smoacs.training.data.id_prop import read_id_prop
 from smoacs.training.data.labels import note_dropped, warn_of_units, without_doubles
+from smoacs.training.sources import load_table
 
 PROPERTIES = ("band_gap", "formation_energy")
 
@@ -142,3 +144,37 @@ def test_extxyz_with_labels_forces_and_stress(tmp_path):
     ase.io.write(path, molecule)
     with pytest.raises(InputError, match="frame 0: is no crystal"):
         read_frames_with_labels(path, {}, PROPERTIES)
+
+
+def config(*data):
+    return TrainConfig(
+        name="mine", out="mine.safetensors", data=data, properties=("band_gap",), epochs=1
+    )
+
+
+def frames_of(gaps):
+    splits = ("train", "val", "test")
+    for k, gap in enumerate(gaps):
+        atoms = AseAtomsAdaptor.get_atoms(salt(("Na", "K", "Li")[k % 3], 3.5 + 0.1 * k))
+        atoms.info |= {"material_id": f"mp-{k}", "split": splits[k % 3]}
+        if gap is not None:
+            atoms.info["band_gap"] = gap
+        yield atoms
+
+
+def test_a_training_reads_extxyz_names_what_it_drops_and_doubts_the_unit(tmp_path, caplog):
+    path = tmp_path / "data.extxyz"
+    ase.io.write(path, list(frames_of([1200.0, 900.0, 3000.0, None, 1500.0, 10.0])))
+    table = load_table(config(str(path)))
+    assert table["material_id"].tolist() == ["mp-0", "mp-1", "mp-2", "mp-4", "mp-5"]
+    assert "1 row is left out, without a label of what is learnt: mp-3" in caplog.text
+    assert "are they in another unit? They are taken as eV" in caplog.text
+
+
+def test_a_training_refuses_two_values_of_one_id(tmp_path):
+    path = tmp_path / "data.extxyz"
+    frames = list(frames_of([1.0, 2.0, 3.0, 4.0]))
+    frames[3].info["material_id"] = "mp-0"
+    ase.io.write(path, frames)
+    with pytest.raises(InputError, match="mp-0 has two values of band_gap, 1 and 4"):
+        load_table(config(str(path)))

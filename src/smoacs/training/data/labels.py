@@ -45,7 +45,9 @@ def without_doubles(rows: pd.DataFrame, properties: Sequence[str], origin: str) 
                 )
     double = at_rest & rows.duplicated(["material_id", *names])
     if double.any():
-        note_dropped(rows.loc[double, "material_id"], "repeat another row of their id", origin)
+        note_dropped(
+            rows.loc[double, "material_id"], "as another row has the same id and labels", origin
+        )
     return rows[~double]
 
 
@@ -74,4 +76,4 @@ def note_dropped(names: Iterable[object], why: str, origin: str) -> None:
         more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
         named = ", ".join(every[:_MOST_NAMED]) + more
         rows = "row is" if len(every) == 1 else "rows are"
-        log.warning("%s: %d %s left out, which %s: %s", origin, len(every), rows, why, named)
+        log.warning("%s: %d %s left out, %s: %s", origin, len(every), rows, why, named)
