@@ -185,7 +185,7 @@ MISTAKES = {
         r"network\.cutoff = 5\.0, the settings say 3\.5",
     ),
     "no such device": (lambda here: settings(here, device='"toaster"'), r"toaster"),
-    "no settings": (lambda here: (here / "training.toml").unlink(), r"training\.toml: no such file"),
+    "no settings": (lambda here: (here / "training.toml").unlink(), r"no such file; give a TOML"),
     "no data": (lambda here: (here / "whole.parquet").unlink(), r"no training data file"),
 }
 
