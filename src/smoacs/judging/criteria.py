@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import lru_cache
 
 import numpy as np
 from pymatgen.core import Composition, Structure
@@ -62,7 +63,12 @@ def is_crystal(structure: Structure) -> bool:
 
 def reduced_formula(structure: Structure) -> str:
     """Reduced formula of the elements, such as SrTiO3."""
-    return str(Composition(element_counts(structure)).reduced_formula)
+    return _reduced_formula(tuple(element_counts(structure).items()))
+
+
+@lru_cache(maxsize=4_096)
+def _reduced_formula(counts: tuple[tuple[str, int], ...]) -> str:
+    return str(Composition(dict(counts)).reduced_formula)
 
 
 def element_counts(structure: Structure) -> dict[str, int]:

@@ -130,8 +130,7 @@ def _assign(
 def _match(structure: Structure, template: Template, order: NDArray[np.intp]) -> Match:
     """Complete a match with the combination that the crystal follows, its roles and radii."""
     n_sites = template.n_sites
-    species = structure.species
-    elements = np.array([_element(symbol(species[atom])) for atom in order])
+    elements = np.array([_element(symbol(structure[int(atom)].specie)) for atom in order])
     fits = template.allowed[:, np.arange(n_sites), elements].all(axis=1) & (elements >= 0).all()
     states = charges(structure)
     if states is not None:

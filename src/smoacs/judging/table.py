@@ -198,7 +198,13 @@ class _Judge:
                 "n_atoms": np.array([len(structure) for structure in structures], dtype=np.int64),
                 **values,
                 **verdicts,
-                **({} if template is None else {"template_reason": _reasons(cells, kinds, solid)}),
+                **(
+                    {}
+                    if template is None
+                    else {
+                        "template_reason": _reasons(cells, kinds, solid, verdicts["template_kept"])
+                    }
+                ),
                 **({} if broken is None else {"rule_broken": pd.Series(broken, dtype=object)}),
                 "min_distance": distances,
                 "space_group": pd.Series(
@@ -214,12 +220,15 @@ class _Judge:
 
 
 def _reasons(
-    cells: Sequence[Structure], kinds: Sequence[Template | None], solid: NDArray[np.bool_]
+    cells: Sequence[Structure],
+    kinds: Sequence[Template | None],
+    solid: NDArray[np.bool_],
+    kept: NDArray[np.bool_],
 ) -> "pd.Series[Any]":
     """Why each structure does not keep its template; empty for those that do."""
     reasons = [
-        ("it is no crystal" if not ok else why_not(cell, kind)) if kind is not None else ""
-        for cell, kind, ok in zip(cells, kinds, solid, strict=True)
+        "" if is_kept or kind is None else why_not(cell, kind) if ok else "it is no crystal"
+        for cell, kind, ok, is_kept in zip(cells, kinds, solid, kept, strict=True)
     ]
     return pd.Series(reasons, dtype=object)
 

@@ -19,12 +19,12 @@ def symbol(species: Element | Species) -> str:
 
 def symbols(structure: Structure) -> list[str]:
     """Symbol of the element of each site."""
-    return [symbol(species) for species in structure.species]
+    return [symbol(site.specie) for site in structure]  # `species` asks each site twice
 
 
 def charges(structure: Structure) -> list[float] | None:
     """Oxidation state of each site, or None if any site has none."""
-    states = [getattr(species, "oxi_state", None) for species in structure.species]
+    states = [getattr(site.specie, "oxi_state", None) for site in structure]
     known = [float(state) for state in states if state is not None]
     return known if known and len(known) == len(states) else None
 
