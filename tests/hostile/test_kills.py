@@ -19,6 +19,7 @@ from smoacs.predictors.weights.storage import read_weights
 from smoacs.request import DesignConfig
 from smoacs.runs import add_to_database, check_database, read_run
 from smoacs.structures import read_structures
+from smoacs.training.report import REPORT_FILE
 
 PERIODS = ("seconds", "timings", "total_seconds")
 ENGINE = (sys.executable, str(Path(__file__).parents[1] / "dft" / "fake_engine.py"))
@@ -167,10 +168,8 @@ def test_train(number, here, rows):
         shutil.rmtree(here / "mine.training")
         killed(lambda: run(command), moment)
         time.sleep(2)  # members see that they are alone
-        if (
-            not (here / "mine.safetensors").exists()
-            or not (here / "mine.training" / "report.html").exists()
-        ):
+        report = here / "mine.training" / REPORT_FILE
+        if not ((here / "mine.safetensors").exists() and report.exists()):
             assert run(command) == 0
         again, _, _ = read_weights(here / "mine.safetensors")
         for key, value in whole.state_dict().items():
