@@ -31,5 +31,6 @@ def folder(result, table, crystals, tmp_path):  # noqa: F811
     rows = pd.concat([table.iloc[[1]]] * 5, ignore_index=True)
     rows["formula"] = names
     rows["success"] = True
+    rows["design"] = [1, 2, 3, 4, 1]
     result.structures[:] = [crystals[name].copy() for name in names]
     return save_run(result, rows, tmp_path / "run", force=False)
