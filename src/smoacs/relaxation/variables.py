@@ -88,7 +88,7 @@ class Variables:
         angles.requires_grad_()
         with torch.enable_grad():
             cell = cell_from_parameters(candidates.lengths.detach()[index], angles)
-        (slope,) = torch.autograd.grad(cell, angles, cell_grad)
+            (slope,) = torch.autograd.grad((cell * cell_grad).sum(), angles)
         return slope.where(self._is_free(index), 0.0)
 
     def apply(self, index: Tensor, step: Tensor, cell: Tensor) -> Tensor:

@@ -114,11 +114,10 @@ def pulled_back(
     if crystals.ionic_radii is not None and slopes.radii_grad is not None:
         pairs.append((crystals.ionic_radii, slopes.radii_grad))
     live = [(tensor, grad) for tensor, grad in pairs if tensor.requires_grad]
+    # The same as handing the gradients to torch, which would import sympy to check their shapes.
+    total = torch.stack([(tensor * grad).sum() for tensor, grad in live]).sum()
     grads: Sequence[Tensor | None] = torch.autograd.grad(
-        [tensor for tensor, _ in live],
-        list(variables.values()),
-        [grad for _, grad in live],
-        allow_unused=True,
+        total, list(variables.values()), allow_unused=True
     )
     found = zip(variables, grads, strict=True)
     return {name: grad for name, grad in found if grad is not None}
