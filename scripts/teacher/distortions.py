@@ -1,13 +1,14 @@
 """Distorted crystals: tilted, polar and breathing perovskites; any crystal rattled and strained."""
 
+import warnings
 from typing import Final
 
 import ase
 import numpy as np
 import spglib
 from ase.data import covalent_radii
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
+from vesin import NeighborList
 
 Array = NDArray[np.float64]
 
@@ -88,16 +89,26 @@ def random_tilt(parent: ase.Atoms, rng: np.random.Generator) -> ase.Atoms:
 
 def reduced(atoms: ase.Atoms, symprec: float) -> ase.Atoms:
     """The smallest cell that repeats, Niggli-reduced, its atoms where they were (not idealised)."""
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
-    return atoms.copy() if found is None else compact(found)
+    found = _standardised(atoms, symprec, idealise=False)
+    return atoms.copy() if found is None else found
 
 
 def idealised(atoms: ase.Atoms, symprec: float) -> ase.Atoms | None:
     """The primitive cell with the symmetry that a tolerance (Å) finds, made exact; None without."""
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    found = spglib.standardize_cell(cell, to_primitive=True, no_idealize=False, symprec=symprec)
-    return None if found is None else compact(found)
+    return _standardised(atoms, symprec, idealise=True)
+
+
+def _standardised(atoms: ase.Atoms, symprec: float, *, idealise: bool) -> ase.Atoms | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # how errors will be raised
+        found = spglib.standardize_cell(
+            _spglib_cell(atoms), to_primitive=True, no_idealize=not idealise, symprec=symprec
+        )
+        return None if found is None else compact(found)
+
+
+def _spglib_cell(atoms: ase.Atoms) -> tuple[Array, Array, NDArray[np.int_]]:
+    return atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers
 
 
 def compact(cell: tuple[Array, Array, NDArray[np.int32]]) -> ase.Atoms:
@@ -113,8 +124,9 @@ def compact(cell: tuple[Array, Array, NDArray[np.int32]]) -> ase.Atoms:
 
 def space_group(atoms: ase.Atoms, symprec: float) -> int:
     """Number of the space group; 0 if spglib finds none."""
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
-    data = spglib.get_symmetry_dataset(cell, symprec=symprec)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # how errors will be raised
+        data = spglib.get_symmetry_dataset(_spglib_cell(atoms), symprec=symprec)
     return 0 if data is None else int(data.number)
 
 
@@ -165,7 +177,8 @@ def grown(atoms: ase.Atoms, least: int, most: int) -> ase.Atoms:
 
 def closest(atoms: ase.Atoms) -> float:
     """Shortest distance over the sum of covalent radii (infinite if none is within 3 Å)."""
-    i, j, d = neighbour_list("ijd", atoms, 3.0)
+    finder = NeighborList(cutoff=3.0, full_list=False)
+    i, j, d = finder.compute(atoms.positions, atoms.cell.array, periodic=True, quantities="ijd")
     if len(d) == 0:
         return float("inf")
     return float((d / (covalent_radii[atoms.numbers[i]] + covalent_radii[atoms.numbers[j]])).min())

@@ -3,13 +3,11 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import ase
 import numpy as np
 from numpy.typing import NDArray
-from phonopy import Phonopy
-from phonopy.structure.atoms import PhonopyAtoms
 from relaxer import Potential
 
 Array = NDArray[np.float64]
@@ -47,6 +45,9 @@ def modes(atoms: ase.Atoms, repeat: Sequence[int], potential: Potential) -> Mode
 
     Force constants are made symmetric under the space group, permutation and translation.
     """
+    from phonopy import Phonopy  # noqa: PLC0415 - an extra
+    from phonopy.structure.atoms import PhonopyAtoms  # noqa: PLC0415
+
     cell = PhonopyAtoms(
         numbers=atoms.numbers, cell=atoms.cell.array, scaled_positions=atoms.get_scaled_positions()
     )
@@ -73,5 +74,5 @@ def modes(atoms: ase.Atoms, repeat: Sequence[int], potential: Potential) -> Mode
     return Modes(supercell, np.sign(values) * np.sqrt(np.abs(values)) * THZ, moved)
 
 
-def _atoms(cell: PhonopyAtoms) -> ase.Atoms:
+def _atoms(cell: Any) -> ase.Atoms:  # noqa: ANN401 - phonopy's
     return ase.Atoms(cell.numbers, cell=cell.cell, scaled_positions=cell.scaled_positions, pbc=True)

@@ -19,10 +19,9 @@ from typing import Any
 import ase
 import numpy as np
 import torch
-from ase.geometry import complete_cell
-from matscipy.neighbours import neighbour_list
 from numpy.typing import NDArray
 from torch import Tensor
+from vesin import NeighborList
 from weights import Layer, Weights, monomials
 
 KNOTS = 768
@@ -186,6 +185,7 @@ class Potential:
         }
         self._readout = torch.from_numpy(np.ascontiguousarray(self.weights.readout))
         self._atoms = torch.from_numpy(self.weights.atoms)
+        self._neighbours = NeighborList(cutoff=self.weights.cutoff, full_list=False)
         self.pairs_done = 0
         """Pairs of atoms labelled so far, the measure of the work."""
 
@@ -205,13 +205,10 @@ class Potential:
 
     def _pairs(self, atoms: ase.Atoms) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """First atom, second atom and vector (Å) of each pair within the cutoff, once."""
-        cell = complete_cell(atoms.cell)
-        i, j, shift, vector = neighbour_list(
-            "ijSD", positions=atoms.positions, cell=cell, pbc=atoms.pbc, cutoff=self.weights.cutoff
+        first, second, vectors = self._neighbours.compute(
+            atoms.positions, atoms.cell.array, periodic=True, quantities="ijD"
         )
-        first_of = shift @ np.array([1_000_000, 1_000, 1])
-        once = (i < j) | ((i == j) & (first_of > 0))
-        return i[once], j[once], vector[once]
+        return first.astype(np.int32), second.astype(np.int32), vectors
 
     def _label(self, crystals: Sequence[ase.Atoms], lists: Sequence[Any]) -> list[Labels]:
         sizes = [len(atoms) for atoms in crystals]
