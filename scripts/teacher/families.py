@@ -136,10 +136,13 @@ def perovskite_family(recipe: Recipe, potential: Potential, rng: np.random.Gener
 
 
 def type_family(recipe: Recipe, potential: Potential, rng: np.random.Generator) -> Family:
-    """Parent at symmetric rest, shaken frames, a way from a rattled supercell downhill."""
+    """Parent at symmetric rest, shaken frames, a way from a rattled supercell downhill.
+
+    Of those whose parent is far above the hull three in four stop there, as with perovskites.
+    """
     family = Family(recipe)
     parent = _parent(family, potential)
-    if parent is None:
+    if parent is None or _is_unlikely(family, parent.atoms, rng):
         return family
     cell = grown(parent.atoms, 8, 28)
     family.add("shaken", _labelled(potential, [shaken(cell, rng) for _ in range(6)], family))
