@@ -27,7 +27,7 @@ from pymatgen.core import Composition
 from smoacs.chemistry import ELEMENTS, goldschmidt
 from smoacs.predictors.builtin import formula_hash
 from smoacs.templates import PROTOTYPES, Template, perovskite, prototype
-from smoacs.training.resting import random_decoration
+from smoacs.training.displaced.resting import random_decoration
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 
