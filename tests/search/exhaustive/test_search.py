@@ -449,3 +449,12 @@ def test_keywords_of_design(springs):
     )
     assert run.result.search["method"] == "exhaustive"
     assert run.table["success"].all()
+
+
+def test_each_composition_comes_back_once(springs):
+    wanted = {"targets": ("band_gap > -100",), "template": "rutile", "n": 200}
+    asked = config(**wanted, elements=("Mg", "Zn", "F", "Cl"))
+    result = run_search(asked, predictor=springs)
+    formulas = [structure.composition.reduced_formula for structure in result.structures]
+    assert result.search["successes"] > len(formulas) > 5
+    assert len(set(formulas)) == len(formulas) == result.search["distinct_successes"]

@@ -99,16 +99,13 @@ class Findings:
         return np.argsort(self.results["loss"], kind="stable")[:NEAREST_MISSES]
 
     def best(self, n: int) -> NDArray[np.int64]:
-        """At most n successes, new compositions first; the nearest misses if there are none."""
+        """At most n successes, the best of each composition; nearest misses if there are none."""
         if not len(self.successes):
             return self.nearest()[:n]
         order = np.lexsort((self.results["loss"], self._ranks(n)))
         successes = order[self.results["met"][order]]
         _, first = np.unique(self._compositions(successes), axis=0, return_index=True)
-        is_first = np.zeros(len(successes), dtype=bool)
-        is_first[first] = True
-        ranked = np.concatenate([successes[is_first], successes[~is_first]])
-        chosen: NDArray[np.int64] = ranked[:n]
+        chosen: NDArray[np.int64] = successes[np.sort(first)][:n]
         return chosen
 
     def _ranks(self, n: int) -> NDArray[np.int64]:

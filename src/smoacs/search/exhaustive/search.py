@@ -85,7 +85,7 @@ class ExhaustiveSearch:
         budget: int | None = None,
         unfinished: bool = False,
     ) -> Found:
-        """Relax everything; return at most `config.n` crystals, new compositions first.
+        """Relax everything; return at most `config.n` crystals, each composition once.
 
         Args:
             audience: Told after every batch; keeps what is done, and may ask for an end.
