@@ -111,4 +111,4 @@ def test_of_a_cell_the_operations_are_counted():
 
 def test_what_is_no_crystal_has_no_group():
     flat = Structure(Lattice([[1, 0, 0], [0, 1, 0], [1, 1, 1e-9]]), ["H"], [[0, 0, 0]])
-    assert space_group(flat) in {"", "P1", by_pymatgen(flat)}
+    assert space_group(flat) == ""

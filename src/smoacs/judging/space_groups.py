@@ -75,6 +75,10 @@ class Group:
         return cls(int(found.number), str(found.international), len(found.rotations))
 
 
+FLAT = 1e-6
+"""Volume over the product of the lattice lengths; a cell of less encloses nothing."""
+
+
 def space_group(structure: Structure) -> str:
     """Hermann-Mauguin symbol of the space group at 0.01 Å; empty if it cannot be found.
 
@@ -95,6 +99,8 @@ def group_of(
         coords: Fractional, [n, 3].
         kinds: A number for each atom, [n].
     """
+    if abs(np.linalg.det(lattice)) < FLAT * np.prod(np.linalg.norm(lattice, axis=1)):
+        return None  # spglib 2.5 dies of it
     reduced = niggli_reduced(lattice)
     if reduced is not None:
         basis = np.rint(reduced @ np.linalg.inv(lattice))
