@@ -49,6 +49,8 @@ atom_frac 0.5 0.5 0.5 O
 def test_what_ase_writes_is_known_by_its_content(form, tmp_path):
     many = form in {"traj", "db", "extxyz", "json", "vasp-xdatcar", "cif"}
     frames = FRAMES if many else FRAMES[:1]
+    if form == "vasp-xdatcar":  # ASE 3.23 writes the first cell only
+        frames = FRAMES[:1] * 3
     ase.io.write(tmp_path / f"x.{form}", frames, format=form)
     (tmp_path / f"x.{form}").rename(tmp_path / "written")
     read = read_structures([tmp_path / "written"])
