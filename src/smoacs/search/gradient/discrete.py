@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from smoacs.crystals import Candidates
+from smoacs.crystals import Candidates, Snapshot
 from smoacs.evaluation import MAX_FORCE, MAX_PRESSURE, LossSlopes
 from smoacs.relaxation import GeometryGuard, change_elements
 from smoacs.search.gradient.moves import Moves, composition_keys
@@ -208,9 +208,10 @@ class DiscreteStage:
         """Compare trials that are over, keep what is better, and begin new ones."""
         standing, places, estimates = self._standing, self._places, self._swaps.estimates
         estimates.learn(rows, outcome.values)
-        accepted = self._accepted(rows, outcome)
+        now = self._candidates.snapshot()
+        accepted = self._accepted(rows, outcome, now)
         chosen, gained = rows[accepted], outcome.of(accepted)
-        self._best.take(chosen, self._candidates.snapshot(), chosen)
+        self._best.take(chosen, now, chosen)
         standing.loss[chosen] = gained.total.to(standing.loss)
         standing.target_loss[chosen] = gained.loss.to(standing.loss)
         standing.met[chosen] = gained.met
@@ -225,8 +226,14 @@ class DiscreteStage:
         self._start_again(rows)
         self._propose(rows)
 
-    def _accepted(self, rows: Tensor, outcome: Outcome) -> Tensor:
-        """Which trials their candidates go on from, [r]; successes get their places."""
+    def _accepted(self, rows: Tensor, outcome: Outcome, now: Snapshot) -> Tensor:
+        """Which trials their candidates go on from, [r]; successes get their places.
+
+        Args:
+            rows: The candidates, [r] indices.
+            outcome: Of their trials.
+            now: All candidates as they stand.
+        """
         standing = self._standing
         lower = outcome.total < standing.loss[rows]
         was = standing.met[rows]
@@ -234,25 +241,33 @@ class DiscreteStage:
         accepted |= standing.loss[rows].isinf()
         if not self._keeps:
             return accepted
-        keys = composition_keys(self._candidates.rows[rows])
+        keys = composition_keys(now.elements[rows])
+        places = self._places_taken()
         for r in torch.nonzero(outcome.met).flatten().tolist():
-            new = self._keep(int(rows[r]), keys[r], outcome.loss[r])
+            new = self._keep(int(rows[r]), keys[r], outcome.loss[r], now=now, places_taken=places)
             if not self._extreme:
                 accepted[r] = new or bool(accepted[r] & ~was[r])
         return accepted
 
-    def _keep(self, row: int, key: str, loss: Tensor) -> bool:
+    def _keep(
+        self, row: int, key: str, loss: Tensor, *, now: Snapshot, places_taken: dict[str, int]
+    ) -> bool:
         """Give the success of a candidate a place, if its composition is new or it is better.
 
         The place is the candidate's own, or that of one that has none; of extremes, where there are
         none left, that of the worst.
+
+        Args:
+            row: The candidate.
+            key: Of its composition.
+            loss: Of its targets.
+            now: All candidates as they stand.
+            places_taken: Place of each composition that has one; kept up to date.
         """
         places = self._places
-        rows = torch.nonzero(places.filled).flatten().tolist()
-        keys = dict(zip(composition_keys(self._found.elements[places.filled]), rows, strict=True))
         free = torch.nonzero(~places.filled).flatten()
-        if key in keys or key in self._taken:
-            place = keys.get(key)
+        if key in places_taken or key in self._taken:
+            place = places_taken.get(key)
         elif not places.filled[row]:
             place = row
         elif len(free):
@@ -261,18 +276,21 @@ class DiscreteStage:
             place = int(places.loss.argmax())
         if place is None or (places.filled[place] and not self._improves(place, loss)):
             return False
+        for composition in [k for k, taken in places_taken.items() if taken == place]:
+            del places_taken[composition]
+        places_taken[key] = place
         places.filled[place] = True
         places.loss[place] = loss.to(places.loss)
-        now = self._candidates.snapshot()
         self._found.take(torch.tensor([place]), now, torch.tensor([row]))
         return True
 
     def _improves(self, place: int, loss: Tensor) -> bool:
         return self._extreme and bool(loss < self._places.loss[place])
 
-    def _compositions_taken(self) -> set[str]:
-        """Keys of the compositions that a further success may not have."""
-        return {*self._taken, *composition_keys(self._found.elements[self._places.filled])}
+    def _places_taken(self) -> dict[str, int]:
+        """The place of each composition that a success has."""
+        rows = torch.nonzero(self._places.filled).flatten().tolist()
+        return dict(zip(composition_keys(self._found.elements[rows]), rows, strict=True))
 
     def _start_again(self, rows: Tensor) -> None:
         """Let candidates whose patience is spent go on from random successes of others."""
@@ -298,7 +316,7 @@ class DiscreteStage:
         candidates.restore(rows, self._best)
         elements = candidates.rows.clone()
         self._places.idle[rows] = ~self._swaps.swap(
-            rows, elements, met=standing.met, taken=self._compositions_taken()
+            rows, elements, met=standing.met, taken={*self._taken, *self._places_taken()}
         )
         standing.calls[rows] = 0
         standing.last_loss[rows] = torch.inf

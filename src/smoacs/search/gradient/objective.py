@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,8 +26,6 @@ class Objective:
         at_rest: Whether geometry follows the energy, and only chemistry the targets; else both
             follow the targets.
     """
-
-    NOT_STATE: ClassVar = frozenset({"evaluator", "targets", "front"})
 
     def __init__(
         self,
