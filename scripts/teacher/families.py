@@ -104,13 +104,8 @@ def perovskite_family(recipe: Recipe, potential: Potential, rng: np.random.Gener
     Of those whose parent the built-in predictor puts far above the hull three in four stop there.
     """
     family = Family(recipe)
-    parent = _parent(family, potential)
+    parent = _perovskite_parent(family, potential, rng)
     if parent is None:
-        return family
-    if not _is_perovskite(parent.atoms):
-        family.status = "parent leaves its sites"
-        return family
-    if _is_unlikely(family, parent.atoms, rng):
         return family
     found = modes(parent.atoms, (2, 2, 2), potential)
     family.about["parent_frequency"] = found.lowest
@@ -180,13 +175,8 @@ def database_family(recipe: Recipe, potential: Potential, rng: np.random.Generat
 def held_out_perovskite(recipe: Recipe, potential: Potential, rng: np.random.Generator) -> Family:
     """Parent and its phonons; a rattled 2×2×2 cell, where it ends, and the end's phonons."""
     family = Family(recipe)
-    parent = _parent(family, potential)
+    parent = _perovskite_parent(family, potential, rng)
     if parent is None:
-        return family
-    if not _is_perovskite(parent.atoms):
-        family.status = "parent leaves its sites"
-        return family
-    if _is_unlikely(family, parent.atoms, rng):
         return family
     family.about["parent_frequency"] = _lowest(parent.atoms, potential)
     _judged(family, parent.atoms.repeat(2), potential, rng)
@@ -225,6 +215,19 @@ def _parent(family: Family, potential: Potential) -> Frame | None:
     family.add("parent-way", [run.frames[k] for k in places])
     family.add("parent", [parent])
     return parent
+
+
+def _perovskite_parent(
+    family: Family, potential: Potential, rng: np.random.Generator
+) -> Frame | None:
+    """The parent at rest; None, with the family's status saying why, where it is left alone."""
+    parent = _parent(family, potential)
+    if parent is None:
+        return None
+    if not _is_perovskite(parent.atoms):
+        family.status = "parent leaves its sites"
+        return None
+    return None if _is_unlikely(family, parent.atoms, rng) else parent
 
 
 def _is_perovskite(parent: ase.Atoms) -> bool:
