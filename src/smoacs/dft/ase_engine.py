@@ -84,7 +84,7 @@ def _values(atoms: Atoms, calculation: Calculation, name: str) -> DftValues:
     if getattr(calculator, "converged", True) is False:
         raise DftError(f"not self-consistent after {calculation.max_iterations} iterations")
     engine = f"{name} {getattr(calculator, 'version', '') or ''}".strip()
-    return read_values(atoms, calculation, _gaps(calculator), engine)
+    return read_values(atoms, calculation, _gaps, engine)
 
 
 def gaps_at_fermi_level(

@@ -61,8 +61,7 @@ def run(calculation: Calculation) -> DftValues:
             raise DftError(
                 f"not self-consistent after {calculation.max_iterations} iterations"
             ) from error
-        gaps = _gaps(atoms.calc)
-        return read_values(atoms, calculation, gaps, f"GPAW {gpaw.__version__}")
+        return read_values(atoms, calculation, _gaps, f"GPAW {gpaw.__version__}")
 
 
 def _calculator(gpaw: Any, calculation: Calculation) -> Any:  # noqa: ANN401 - GPAW has no types

@@ -1,6 +1,6 @@
 """What a calculator of ASE has calculated, as `DftValues`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -30,22 +30,27 @@ def to_atoms(calculation: Calculation) -> Atoms:
 
 
 def read_values(
-    atoms: Atoms, calculation: Calculation, gaps: tuple[float, float], engine: str
+    atoms: Atoms,
+    calculation: Calculation,
+    gaps: Callable[[Any], tuple[float, float]],
+    engine: str,
 ) -> DftValues:
     """Energy, forces and the rest of a calculator that has its bands.
 
     Args:
         atoms: With the calculator.
         calculation: What was asked of it.
-        gaps: The indirect and the direct one, eV.
+        gaps: Reads the indirect and the direct gap, eV, off the calculator. Called last: once
+            GPAW 26.7 has given occupation numbers, its stress is another one.
         engine: Name and version of the program.
     """
     forces = np.asarray(atoms.get_forces(), dtype=float)
     stress = _stress(atoms)
+    indirect, direct = gaps(atoms.calc)
     polarized = calculation.spin_polarized
     return DftValues(
-        band_gap=_rounded(gaps[0]),
-        band_gap_direct=_rounded(gaps[1]),
+        band_gap=_rounded(indirect),
+        band_gap_direct=_rounded(direct),
         energy_per_atom=_rounded(atoms.get_potential_energy() / len(atoms)),
         pressure=None if stress is None else _rounded(-stress[:3].mean() / GPa),
         stress=None if stress is None else tuple(_rounded(x / GPa) for x in stress),
