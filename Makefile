@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 REQUIREMENTS := pyproject.toml requirements/constraints.txt
 
-EXTRAS := benchmark,chgnet,dev,diep,docs,jarvis,matgl,optimade,phonons,postgresql,sevennet,train,workflows
+EXTRAS := benchmark,chgnet,dev,diep,docs,jarvis,matgl,optimade,postgresql,sevennet,train,workflows
 
 PYTHON_IS_NEW := -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,$(shell $(p) $(PYTHON_IS_NEW) && echo $(p))))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from smoacs.judging import judge
     from smoacs.learning import Learned, learn
     from smoacs.predictors import CombinedPredictor, Predictor, load_predictor
-    from smoacs.relaxation import Relaxed, relax_structures
+    from smoacs.relaxation import Relaxed, Settled, SettleSettings, relax_structures, settle
     from smoacs.request import DesignConfig
     from smoacs.runs import (
         CheckedRun,
@@ -40,7 +40,7 @@ _HOMES = {
     "judging": ("judge",),
     "learning": ("Learned", "learn"),
     "predictors": ("CombinedPredictor", "Predictor", "load_predictor"),
-    "relaxation": ("Relaxed", "relax_structures"),
+    "relaxation": ("Relaxed", "SettleSettings", "Settled", "relax_structures", "settle"),
     "runs": (
         "CheckedRun",
         "DesignRun",
@@ -73,6 +73,8 @@ __all__ = [
     "Predictor",
     "Relaxed",
     "ResourceError",
+    "SettleSettings",
+    "Settled",
     "SmoacsError",
     "Target",
     "Template",
@@ -92,6 +94,7 @@ __all__ = [
     "resume",
     "run_design",
     "save_run",
+    "settle",
 ]
 
 

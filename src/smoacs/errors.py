@@ -36,7 +36,7 @@ class MissingExtraError(InputError):
         """Say what is needed, and how to get it: the package is on no index, but in a folder.
 
         Args:
-            needs: The sentence's beginning, such as "phonons need phonopy".
+            needs: The sentence's beginning, such as "the predictor needs CHGNet".
             extra: Name of the extra in pyproject.toml.
         """
         return cls(f"{needs}: pip install '.[{extra}]' in the folder of smoacs' sources")

@@ -9,8 +9,6 @@ from smoacs.checking import RelaxSettings, phonon_table
 from smoacs.checking.phonons import phonons, supercell
 from smoacs.checking.potentials import AsePotential
 
-pytest.importorskip("phonopy")
-
 FACES = [(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)]
 
 

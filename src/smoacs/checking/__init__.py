@@ -4,7 +4,7 @@ Nothing here took part in the design. It knows the judge, but not the optimiser.
 """
 
 from smoacs.checking.chemistry import chemistry_table
-from smoacs.checking.phonons import import_phonopy, phonon_table
+from smoacs.checking.phonons import phonon_table
 from smoacs.checking.potentials import (
     CHGNET,
     SEVENNET,
@@ -33,7 +33,6 @@ __all__ = [
     "chemistry_table",
     "confirmable",
     "dft_table",
-    "import_phonopy",
     "load_potential",
     "novelty_table",
     "phonon_table",

@@ -1,7 +1,7 @@
 """Is a relaxed crystal stable against small displacements? Phonons in a small supercell.
 
-Finite displacements through phonopy (extra `phonons`; A. Togo, J. Phys. Soc. Jpn. 92, 012001
-(2023)). Only the wave vectors that fit into the supercell are looked at: nothing is interpolated.
+Finite displacements through phonopy (A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023)). Only the
+wave vectors that fit into the supercell are looked at: nothing is interpolated.
 """
 
 import warnings
@@ -17,7 +17,6 @@ from pymatgen.core import Structure
 
 from smoacs.checking.findings import open_findings, record_key
 from smoacs.checking.potentials import CheckPotential
-from smoacs.errors import MissingExtraError
 from smoacs.structures import symbols
 
 DISPLACEMENT: Final = 0.01
@@ -69,10 +68,8 @@ def phonon_table(
         is not known) and `phonon_failure`.
 
     Raises:
-        MissingExtraError: Phonopy is not installed.
         ResourceError: The disk is full.
     """
-    import_phonopy()
     named = {"potential": potential.name, "phonons": DISPLACEMENT, "length": MIN_LENGTH}
     found = []
     with open_findings(cache) as file:
@@ -103,22 +100,20 @@ def phonon_table(
 
 
 def phonons(structure: Structure, potential: CheckPotential) -> Phonons:
-    """The lowest frequency of a crystal at rest at the wave vectors of its supercell.
+    """The lowest frequency of a crystal at rest at the wave vectors of its supercell."""
+    from phonopy import Phonopy  # noqa: PLC0415 - slow to import
+    from phonopy.structure.atoms import PhonopyAtoms  # noqa: PLC0415 - same
 
-    Raises:
-        MissingExtraError: Phonopy is not installed.
-    """
     repeat = supercell(structure)
     if len(structure) * int(np.prod(repeat)) > MAX_ATOMS:
         return Phonons(float("nan"), f"a supercell would have more than {MAX_ATOMS} atoms")
-    phonopy, phonopy_atoms = import_phonopy()
     elements = symbols(structure)
-    cell = phonopy_atoms(
+    cell = PhonopyAtoms(
         symbols=elements, cell=structure.lattice.matrix, scaled_positions=structure.frac_coords
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = phonopy(cell, np.diag(repeat), primitive_matrix=np.eye(3), symprec=SYMPREC)
+        model: Any = Phonopy(cell, np.diag(repeat), primitive_matrix=np.eye(3), symprec=SYMPREC)
         model.generate_displacements(distance=DISPLACEMENT)
         displaced = [
             Structure(image.cell, image.symbols, image.scaled_positions)
@@ -138,19 +133,3 @@ def supercell(structure: Structure) -> tuple[int, int, int]:
     """Cells along each axis."""
     a, b, c = (ceil(MIN_LENGTH / length) for length in structure.lattice.abc)
     return a, b, c
-
-
-def import_phonopy() -> tuple[Any, Any]:
-    """Phonopy's model and its crystals.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from phonopy import Phonopy  # noqa: PLC0415 - an extra
-            from phonopy.structure.atoms import PhonopyAtoms  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingExtraError.of("phonons need phonopy", "phonons") from error
-    return Phonopy, PhonopyAtoms

@@ -1,5 +1,6 @@
 """Relaxation of many crystals at once, elements fixed, on any potential."""
 
+from smoacs.relaxation.descent import descend
 from smoacs.relaxation.fire import (
     FMAX,
     MAX_STEPS,
@@ -13,7 +14,9 @@ from smoacs.relaxation.geometry_guard import GeometryGuard, to_structures
 from smoacs.relaxation.lattice import SecantLattice
 from smoacs.relaxation.quasi_newton import Ends, Observer, QuasiNewton, relax_candidates
 from smoacs.relaxation.radii import change_elements, radius_length, start_at_radii
+from smoacs.relaxation.settling import Settled, SettleSettings, settle
 from smoacs.relaxation.structures import Relaxed, relax_structures, relaxation_problem
+from smoacs.relaxation.vibrations import Vibrations, vibrations
 
 __all__ = [
     "FMAX",
@@ -28,12 +31,18 @@ __all__ = [
     "RelaxedCrystals",
     "Response",
     "SecantLattice",
+    "SettleSettings",
+    "Settled",
+    "Vibrations",
     "change_elements",
+    "descend",
     "radius_length",
     "relax",
     "relax_candidates",
     "relax_structures",
     "relaxation_problem",
+    "settle",
     "start_at_radii",
     "to_structures",
+    "vibrations",
 ]

@@ -149,16 +149,16 @@ def relax(
         The result for each crystal, in their order.
     """
     walk = _Walk(crystals, fixed)
-    outcome = _Outcome(crystals)
+    outcome = Outcome(crystals)
     for step in range(max_steps + 1):
         standing = walk.crystals()
         response = potential(standing)
         if symmetry is not None:
             response = response.symmetric(standing, symmetry, walk.systems.tolist())
-        refused = _refused(response, walk)
+        refused = refused_by(response, standing)
         forces = walk.forces(response)
         largest = forces.largest(walk)
-        outcome.keep(walk, response, largest, step=step, accepted=~refused)
+        outcome.keep(walk.systems, standing, response.energy, largest, step=step, accepted=~refused)
         done = (largest < fmax) & ~refused
         outcome.converged[walk.systems[done]] = True
         outcome.refused[walk.systems[refused]] = True
@@ -172,10 +172,10 @@ def relax(
     return outcome.finish()
 
 
-def _refused(response: Response, walk: "_Walk") -> Tensor:
-    """Which crystals have an answer with a number that is none, [b]."""
+def refused_by(response: Response, crystals: Crystals) -> Bool[Tensor, " systems"]:
+    """Which crystals have an answer with a number that is none."""
     broken = ~response.forces.isfinite().all(1)
-    atoms = torch.bincount(walk.system_idx[broken], minlength=len(walk.systems)) > 0
+    atoms = torch.bincount(crystals.system_idx[broken], minlength=crystals.n_systems) > 0
     stress = response.stress.isfinite().all(2).all(1)
     refused: Tensor = ~response.energy.isfinite() | ~stress | atoms
     return refused
@@ -327,7 +327,7 @@ class _Walk:
         return cells.index_add(0, self.system_idx, (atoms_1 * atoms_2).sum(1))
 
 
-class _Outcome:
+class Outcome:
     """The last state of each of the B crystals."""
 
     def __init__(self, crystals: Crystals) -> None:
@@ -341,16 +341,22 @@ class _Outcome:
         self.refused = self.converged.clone()
 
     def keep(
-        self, walk: _Walk, response: Response, largest: Tensor, *, step: int, accepted: Tensor
+        self,
+        systems: Int[Tensor, " systems"],
+        now: Crystals,
+        energy: Float[Tensor, " systems"],
+        largest: Float[Tensor, " systems"],
+        *,
+        step: int,
+        accepted: Bool[Tensor, " systems"],
     ) -> None:
-        """Note where the accepted crystals stand."""
-        now = walk.crystals()
-        systems = walk.systems[accepted]
+        """Note where the accepted ones of some crystals stand."""
+        systems = systems[accepted]
         chosen = torch.zeros_like(self.refused)
         chosen[systems] = True
-        self._frac[chosen[self._given.system_idx]] = now.frac_coords[accepted[walk.system_idx]]
+        self._frac[chosen[self._given.system_idx]] = now.frac_coords[accepted[now.system_idx]]
         self._cell[systems] = now.cell[accepted]
-        self._energy[systems] = response.energy.double()[accepted]
+        self._energy[systems] = energy.double()[accepted]
         self._max_force[systems] = largest[accepted]
         self._steps[systems] = step
 

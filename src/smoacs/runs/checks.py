@@ -26,7 +26,6 @@ from smoacs.checking import (
     chemistry_table,
     confirmable,
     dft_table,
-    import_phonopy,
     load_potential,
     novelty_table,
     phonon_table,
@@ -168,8 +167,6 @@ def choose(run: SavedRun, settings: CheckSettings) -> pd.DataFrame:
 def _prepare(
     run: SavedRun, settings: CheckSettings, chosen: pd.DataFrame, predictor: Predictor | None
 ) -> _Tools:
-    if settings.phonons:
-        import_phonopy()
     engine = None if settings.dft is None else engine_command(settings.dft)
     reference = None
     if settings.reference is not None:
