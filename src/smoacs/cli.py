@@ -43,6 +43,7 @@ from smoacs.commands.outcome import EXIT_INTERRUPTED, announced, progress_bar, t
 from smoacs.commands.predict import predict
 from smoacs.commands.relax import relax
 from smoacs.commands.resume import resume
+from smoacs.commands.settle import settle
 from smoacs.commands.show import report, show
 from smoacs.errors import InputError
 from smoacs.interrupt import ending_signals
@@ -205,6 +206,7 @@ def design(
 
 app.command(epilog=_example("smoacs resume run1"))(resume)
 app.command(epilog=_example("smoacs relax SrTiO3.cif POSCAR --out relaxed"))(relax)
+app.command(epilog=_example("smoacs settle SrTiO3.cif --out settled"))(settle)
 app.command(epilog=_example("smoacs order disordered.cif --out ordered"))(order)
 app.command(epilog=_example("smoacs report run1"))(report)
 app.command(epilog=_example("smoacs show run1", "smoacs show run1 3"))(show)

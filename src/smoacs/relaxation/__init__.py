@@ -1,5 +1,6 @@
 """Relaxation of many crystals at once, elements fixed, on any potential."""
 
+from smoacs.relaxation.connectivity import same_connectivity
 from smoacs.relaxation.descent import descend
 from smoacs.relaxation.fire import (
     FMAX,
@@ -41,6 +42,7 @@ __all__ = [
     "relax_candidates",
     "relax_structures",
     "relaxation_problem",
+    "same_connectivity",
     "settle",
     "start_at_radii",
     "to_structures",

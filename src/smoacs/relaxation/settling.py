@@ -43,8 +43,28 @@ GROUP: Final = 32
 LATER_COST: Final = 0.1
 """Share of the cost of a smaller cell that is allowed once such a cell was a saddle."""
 
-NOTHING: Final = 1e-4
+RANGES: Final = {
+    "supercell": (1.0, 30.0),
+    "fmax": (1e-5, 1.0),
+    "end_fmax": (1e-5, 1.0),
+    "displacement": (1e-3, 0.2),
+    "threshold": (-10.0, 0.0),
+    "max_steps": (1, 10_000),
+    "rattle": (0.0, 0.5),
+    "strain": (0.0, 0.1),
+    "starts": (1, 100),
+    "follow": (0, 10),
+    "max_atoms": (1, 2000),
+    "cost": (0.0, 0.1),
+    "seed": (0, 2**63 - 1),
+}
+"""Of the settings, in their units."""
+
+NOTHING: Final = 5e-5
 """eV/atom; crystals whose energies differ by less are one."""
+
+MAY_FALL: Final = 0.01
+"""eV/atom, that the energy of a cell made symmetric may fall by on relaxation."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,17 @@ class SettleSettings:
     max_atoms: int = 200
     cost: float = 2e-3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            InputError: A setting is out of range.
+        """
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"{name} ({value:g}) must be from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True)
@@ -275,14 +306,16 @@ class _Settling:
         relaxed = iter(self._relaxed(flat, settings.fmax))
         rows = [[next(relaxed) for _ in row] for row in starts]
         cost = settings.cost * (LATER_COST if turn else 1.0)
-        lowest = []
+        lowest, ceilings = [], []
         for case, row in zip(cases, rows, strict=True):
             ends = [end for end in row if isinstance(end, _End)]
             if not ends and row and case.end is case.parent:
                 case.failure = f"falls to pieces when it is let go: {row[0]}"
             lowest.append(_choice(ends, cost))
+            standing = inf if case.end is None else case.end.energy - NOTHING
+            ceilings += [min(standing, end.energy + cost) for end in lowest[-1]]
         flat_ends = [end for ends in lowest for end in ends]
-        compact = iter(self._compact(flat_ends, cost))
+        compact = iter(self._compact(flat_ends, ceilings))
         moved = []
         for case, ends in zip(cases, lowest, strict=True):
             end = _best([next(compact) for _ in ends], cost)
@@ -335,8 +368,11 @@ class _Settling:
             for value, structure in zip(energy.tolist(), structures, strict=True)
         ]
 
-    def _compact(self, ends: Sequence[_End], cost: float) -> list[_End]:
-        """Ends in the smallest cell, of the highest symmetry, that costs next to nothing."""
+    def _compact(self, ends: Sequence[_End], ceilings: Sequence[float]) -> list[_End]:
+        """Ends in the smallest cell, of the highest symmetry, below an energy (eV/atom) for each.
+
+        As they are, at rest, where there is none.
+        """
         found: list[_End | None] = [None] * len(ends)
         for symprec in TOLERANCES:
             left = [k for k, end in enumerate(found) if end is None]
@@ -346,11 +382,11 @@ class _Settling:
             near = [
                 (k, cell)
                 for (k, cell), energy in zip(tried, energies, strict=True)
-                if energy < ends[k].energy + 0.01 and len(cell) <= len(ends[k].structure)
+                if energy < ceilings[k] + MAY_FALL and len(cell) <= len(ends[k].structure)
             ]
             relaxed = self._relaxed([cell for _, cell in near], self._settings.end_fmax, kept=True)
             for (k, _), end in zip(near, relaxed, strict=True):
-                if isinstance(end, _End) and end.energy < ends[k].energy + cost:
+                if isinstance(end, _End) and end.energy < ceilings[k]:
                     found[k] = end
         left = [k for k, end in enumerate(found) if end is None]
         relaxed = self._relaxed([ends[k].structure for k in left], self._settings.end_fmax)
