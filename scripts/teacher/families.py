@@ -53,6 +53,9 @@ SAME_ENERGY: Final = 5e-4
 UNSTABLE: Final = -0.1
 """THz."""
 
+SHAKEN: Final = 4
+"""Frames of a crystal of the database."""
+
 FAR_ABOVE_HULL: Final = 0.15
 """eV/atom."""
 
@@ -150,7 +153,7 @@ def type_family(recipe: Recipe, potential: Potential, rng: np.random.Generator) 
 
 
 def database_family(recipe: Recipe, potential: Potential, rng: np.random.Generator) -> Family:
-    """The stored cell, the teacher's own, and a shaken frame of it."""
+    """The stored cell, the teacher's own, and shaken frames of it."""
     family = Family(recipe)
     (run,) = relax(potential, [recipe.atoms], max_steps=80)
     if not run.frames:
@@ -168,7 +171,8 @@ def database_family(recipe: Recipe, potential: Potential, rng: np.random.Generat
     family.add("stored", [stored])
     family.add("relaxed", [end])
     cell = grown(end.atoms, 4, 20)
-    family.add("shaken", _labelled(potential, [shaken(cell, rng)], family))
+    frames = [shaken(cell, rng) for _ in range(SHAKEN)]
+    family.add("shaken", _labelled(potential, frames, family))
     return family
 
 
