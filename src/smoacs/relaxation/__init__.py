@@ -13,11 +13,12 @@ from smoacs.relaxation.fire import (
 from smoacs.relaxation.fixed import Fixed
 from smoacs.relaxation.geometry_guard import GeometryGuard, to_structures
 from smoacs.relaxation.lattice import SecantLattice
+from smoacs.relaxation.modes import Vibrations, vibrations
 from smoacs.relaxation.quasi_newton import Ends, Observer, QuasiNewton, relax_candidates
 from smoacs.relaxation.radii import change_elements, radius_length, start_at_radii
-from smoacs.relaxation.settling import Settled, SettleSettings, settle
+from smoacs.relaxation.settled import Settled, SettleSettings
+from smoacs.relaxation.settling import settle
 from smoacs.relaxation.structures import Relaxed, relax_structures, relaxation_problem
-from smoacs.relaxation.vibrations import Vibrations, vibrations
 
 __all__ = [
     "FMAX",

@@ -19,20 +19,27 @@ from smoacs.evaluation import Evaluator
 from smoacs.predictors import ENERGY, Predictor, load_predictor
 from smoacs.relaxation.descent import descend
 from smoacs.relaxation.fire import Potential, RelaxedCrystals
+from smoacs.relaxation.modes import Vibrations, vibrations
+from smoacs.relaxation.settled import Settled, SettleSettings
 from smoacs.relaxation.standard import idealised, space_group_number
 from smoacs.relaxation.starts import blends, closest, rattled, strained, tilted
 from smoacs.relaxation.structures import EnergyPotential, relaxation_problem, symmetry_of
-from smoacs.relaxation.vibrations import Vibrations, vibrations
 from smoacs.torch_modes import own_modes
 
 SYMPREC: Final = 0.01
 """Å; of the space groups that are told."""
+
+EXACT: Final = 1e-3
+"""Å, to which an end has its symmetry before that is made exact."""
 
 TOLERANCES: Final = (0.2, 0.1, 0.05, 0.02)
 """Å, by which the symmetry of an end is looked for, loosest first."""
 
 TOO_CLOSE: Final = 0.45
 """Shortest distance over the sum of covalent radii below which a crystal is broken."""
+
+OFFERED: Final = 3
+"""Blends of modes that are looked at for each start; those of the lowest energy are let go."""
 
 TILT: Final = 9.0
 """Degrees, of the octahedra of a perovskite that starts in a⁻b⁺a⁻."""
@@ -43,108 +50,11 @@ GROUP: Final = 32
 LATER_COST: Final = 0.1
 """Share of the cost of a smaller cell that is allowed once such a cell was a saddle."""
 
-RANGES: Final = {
-    "supercell": (1.0, 30.0),
-    "fmax": (1e-5, 1.0),
-    "end_fmax": (1e-5, 1.0),
-    "displacement": (1e-3, 0.2),
-    "threshold": (-10.0, 0.0),
-    "max_steps": (1, 10_000),
-    "rattle": (0.0, 0.5),
-    "strain": (0.0, 0.1),
-    "starts": (1, 100),
-    "follow": (0, 10),
-    "max_atoms": (1, 2000),
-    "cost": (0.0, 0.1),
-    "seed": (0, 2**63 - 1),
-}
-"""Of the settings, in their units."""
-
 NOTHING: Final = 5e-5
 """eV/atom; crystals whose energies differ by less are one."""
 
 MAY_FALL: Final = 0.01
 """eV/atom, that the energy of a cell made symmetric may fall by on relaxation."""
-
-
-@dataclass(frozen=True)
-class SettleSettings:
-    """How crystals are settled.
-
-    Attributes:
-        supercell: Least length of the axes of supercells whose vibrations are looked at, Å.
-        fmax: Largest force at which a free relaxation ends, eV/Å.
-        end_fmax: The same of parents, and of ends in their smallest cell.
-        displacement: Of atoms for the force constants, Å.
-        threshold: Frequency below which a crystal is unstable, THz; imaginary ones are negative.
-        max_steps: Of a relaxation.
-        rattle: Mean length of the random displacements of a start, Å.
-        strain: Standard deviation of its random strain.
-        starts: Free relaxations of an unstable crystal.
-        follow: How often an end that is unstable itself is followed further.
-        max_atoms: Of a supercell for vibrations; larger ones are not tried.
-        cost: What the smaller, more symmetric cell of an end may cost, eV/atom.
-        seed: Of the random numbers; each crystal has its own.
-    """
-
-    supercell: float = 7.5
-    fmax: float = 0.01
-    end_fmax: float = 0.003
-    displacement: float = 0.02
-    threshold: float = -0.1
-    max_steps: int = 200
-    rattle: float = 0.05
-    strain: float = 0.01
-    starts: int = 2
-    follow: int = 2
-    max_atoms: int = 200
-    cost: float = 2e-3
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            InputError: A setting is out of range.
-        """
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"{name} ({value:g}) must be from {low:g} to {high:g}")
-
-
-@dataclass(frozen=True)
-class Settled:
-    """A crystal that was let go, and where it ended.
-
-    Attributes:
-        structure: The end in its smallest cell, Niggli-reduced and with exact symmetry, as spglib
-            makes it; species (with oxidation states, if any) as given. None where settling failed.
-        energy: Formation energy of the end, eV/atom.
-        parent_energy: Of the parent at rest in its own symmetry, eV/atom.
-        lowest_frequency: Of the end, THz, at the wave vectors that fit into a supercell; imaginary
-            ones are negative. NaN if the supercell would be too large.
-        parent_frequency: The same of the parent.
-        parent_space_group: Number, at 0.01 Å.
-        space_group: Of the end, likewise.
-        converged: Whether the end is at rest.
-        failure: Why there is no structure; empty otherwise.
-    """
-
-    structure: Structure | None
-    energy: float
-    parent_energy: float
-    lowest_frequency: float
-    parent_frequency: float
-    parent_space_group: int
-    space_group: int
-    converged: bool
-    failure: str = ""
-
-    @property
-    def energy_gain(self) -> float:
-        """By how much the energy fell from the parent to the end, eV/atom."""
-        return self.parent_energy - self.energy
 
 
 @own_modes()
@@ -183,6 +93,8 @@ def settle(
         for first in range(0, len(cases), GROUP):
             group = cases[first : first + GROUP]
             work.settle([case for case in group if not case.failure])
+            for case in group:
+                case.modes = None  # large, and not needed any more
             if progress is not None:
                 progress(first + len(group), len(cases))
     return [case.outcome() for case in cases]
@@ -199,7 +111,7 @@ class _End:
 
 @dataclass
 class _Case:
-    """One crystal on its way."""
+    """One crystal on its way: as given, its parent, what stands now, and its vibrations."""
 
     given: Structure
     rng: np.random.Generator
@@ -226,8 +138,9 @@ class _Case:
         """What is told of the crystal."""
         parent, end = self.parent, None if self.failure else self.end
         group = 0 if parent is None else space_group_number(parent.structure, SYMPREC)
+        exact = None if end is None else idealised(end.structure, EXACT)
         return Settled(
-            structure=None if end is None else end.structure,
+            structure=end.structure if end is not None and exact is None else exact,
             energy=nan if end is None else end.energy,
             parent_energy=nan if parent is None else parent.energy,
             lowest_frequency=nan if end is None else self.frequency,
@@ -266,14 +179,17 @@ class _Settling:
         for case in moving:
             case.parent_frequency = case.frequency
         for turn in range(1 + self._settings.follow):
-            moving = [case for case in moving if not self._is_stable(case)]
+            moving = [case for case in moving if self._goes_on(case, turn)]
             if not moving:
                 return
             moving = self._let_go(moving, turn)
             self._look(moving)
 
-    def _is_stable(self, case: _Case) -> bool:
-        return case.frequency >= self._settings.threshold
+    def _goes_on(self, case: _Case, turn: int) -> bool:
+        """Whether a crystal is unstable; where that is not known, it is let go once."""
+        if np.isnan(case.frequency):
+            return turn == 0
+        return case.frequency < self._settings.threshold
 
     def _parents(self, cases: Sequence[_Case]) -> None:
         """Bring crystals to rest in their own symmetry."""
@@ -332,7 +248,7 @@ class _Settling:
         for case in cases:
             rows: list[list[Structure]] = []
             if case.modes is not None:
-                rows = blends(case.modes, settings.threshold, settings.starts + 1, case.rng)
+                rows = blends(case.modes, settings.threshold, OFFERED * settings.starts, case.rng)
             options.append(rows)
         flat = [crystal for rows in options for row in rows for crystal in row]
         energies = iter(self._energies(flat))
@@ -374,10 +290,15 @@ class _Settling:
         As they are, at rest, where there is none.
         """
         found: list[_End | None] = [None] * len(ends)
+        known: list[set[tuple[int, int]]] = [set() for _ in ends]
         for symprec in TOLERANCES:
-            left = [k for k, end in enumerate(found) if end is None]
-            cells = [idealised(ends[k].structure, symprec) for k in left]
-            tried = [(k, cell) for k, cell in zip(left, cells, strict=True) if cell is not None]
+            tried = []
+            for k in (k for k, end in enumerate(found) if end is None):
+                cell = idealised(ends[k].structure, symprec)
+                kind = cell and (len(cell), space_group_number(cell, SYMPREC))
+                if cell is not None and kind and kind not in known[k]:
+                    known[k].add(kind)
+                    tried.append((k, cell))
             energies = self._energies([cell for _, cell in tried])
             near = [
                 (k, cell)

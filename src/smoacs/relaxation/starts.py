@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pymatgen.core import Structure
 from vesin import NeighborList
 
+from smoacs.relaxation.modes import Vibrations
 from smoacs.relaxation.standard import reduced
-from smoacs.relaxation.vibrations import Vibrations
 
 PERIOD: Final = 1e-3
 """Å, to which an undisturbed pattern repeats in the cell that it is reduced to."""
@@ -23,6 +23,9 @@ OFF_SITE: Final = 0.05
 SOFT_MODES: Final = 12
 MOST_BLENDED: Final = 4
 """Softest unstable modes that are blended, and how many at once."""
+
+DRAWS: Final = 4
+"""Blends that are drawn for each that is wanted, until enough fit into half the supercell."""
 
 AMPLITUDES: Final = (0.1, 0.2, 0.4)
 """Å, of a blend of modes, at the atom that it moves most."""
@@ -62,18 +65,24 @@ def blends(
         rng: Draws modes and their shares.
 
     Returns:
-        For each blend its crystals, in the smallest cells that hold them; none without such modes.
+        For each blend its crystals, in the smallest cells that hold them: half the supercell, as
+        long as enough blends fit into that. None without unstable modes.
     """
     unstable = np.flatnonzero(found.frequencies < threshold)[:SOFT_MODES]
     if len(unstable) == 0:
         return []
-    rows = []
-    for _ in range(number):
+    small: list[list[Structure]] = []
+    large: list[list[Structure]] = []
+    for _ in range(DRAWS * number):
         chosen = rng.permutation(unstable)[: int(rng.integers(1, MOST_BLENDED + 1))]
         shift = np.tensordot(rng.normal(size=len(chosen)), found.vectors[chosen], axes=1)
         shift /= np.linalg.norm(shift, axis=1).max()
-        rows.append([reduced(_moved(found.supercell, a * shift), PERIOD) for a in AMPLITUDES])
-    return rows
+        row = [reduced(_moved(found.supercell, a * shift), PERIOD) for a in AMPLITUDES]
+        halved = 2 * len(row[0]) <= len(found.supercell)
+        (small if halved else large).append(row)
+        if len(small) == number:
+            break
+    return [*small, *large][:number]
 
 
 def tilted(parent: Structure, degrees: float) -> Structure | None:
