@@ -4,11 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from pymatgen.core import Lattice, Structure
+import torch
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Lattice, Structure, SymmOp
 
 import smoacs
 from smoacs.errors import InputError
 from smoacs.relaxation import SettleSettings
+from smoacs.relaxation.standard import reduced, space_group_number
 from tests.relaxation.test_structures import Morse
 from toys import Bowl
 
@@ -75,6 +78,57 @@ def test_a_crystal_that_cannot_be_settled_is_named_and_holds_up_none():
     assert "U, which the predictor does not know" in found[2].failure
     assert math.isnan(found[0].energy)
     assert not found[0].converged
+
+
+class Odd(Morse):
+    """Morse's crystals, but gold flies apart and silver has no energy."""
+
+    def __call__(self, crystals, neighbors):
+        energy = super().__call__(crystals, neighbors)["formation_energy"]
+        first = torch.cumsum(crystals.counts, 0) - crystals.counts
+        kind = crystals.species_probs[first].argmax(1) + 1
+        energy = torch.where(kind == 79, -0.1 * crystals.volume, energy)
+        return {"formation_energy": torch.where(kind == 47, torch.nan, energy)}
+
+
+def test_what_flies_apart_or_has_no_energy_fails_with_a_sentence():
+    burst, silent, sound = smoacs.settle(
+        [centred(species=("Au",) * 2), centred(species=("Ag",) * 2), close_packed()],
+        Odd(),
+        settings=QUICK,
+    )
+    assert burst.failure.endswith("in its own symmetry: the cell collapses or flies apart")
+    assert silent.failure.endswith("in its own symmetry: no number is predicted")
+    assert burst.structure is None
+    assert math.isnan(silent.energy_gain)
+    assert sound.failure == ""
+
+
+def test_origin_rotation_order_and_cell_change_nothing():
+    """By the built-in network: a perovskite that tilts."""
+    sites = [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    given = Structure(Lattice.cubic(4.1), ["Sr2+", "Zr4+", *["O2-"] * 3], sites)
+    other = given * (1, 2, 1)
+    other.translate_sites(range(len(other)), [0.13, 0.22, 0.31])
+    other.apply_operation(SymmOp.from_axis_angle_and_translation([1, 2, 3], 40))
+    other = Structure.from_sites([other[int(k)] for k in np.random.default_rng(1).permutation(10)])
+    one, two = smoacs.settle([given, other], settings=SettleSettings(starts=1))
+    assert one.space_group == two.space_group == 62
+    assert one.parent_space_group == two.parent_space_group == 221
+    assert one.parent_energy == pytest.approx(two.parent_energy, abs=1e-5)
+    assert one.energy == pytest.approx(two.energy, abs=1e-4)
+    assert one.parent_frequency == pytest.approx(two.parent_frequency, abs=0.02)
+    assert one.lowest_frequency > -0.1
+    assert two.lowest_frequency > -0.1
+    assert StructureMatcher().fit(one.structure, two.structure)
+
+
+def test_the_end_is_a_standard_cell_with_exact_symmetry():
+    (found,) = smoacs.settle([centred()], Morse(), settings=QUICK)
+    assert space_group_number(found.structure, 1e-5) == found.space_group
+    again = reduced(found.structure, 1e-3)
+    assert len(again) == len(found.structure)
+    np.testing.assert_allclose(again.lattice.abc, found.structure.lattice.abc, rtol=1e-6)
 
 
 def test_a_predictor_without_energy_is_refused():
