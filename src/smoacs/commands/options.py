@@ -36,11 +36,12 @@ Conservative = Annotated[
 Repeat = Annotated[
     int | None, typer.Option(help="Cells of the template along each axis; 3 for 3×3×3 [1].")
 ]
-AtRest = Annotated[
-    bool | None,
+Rest = Annotated[
+    str | None,
     typer.Option(
-        "--at-rest/--no-at-rest",
-        help="Only crystals at a minimum of the predicted energy count [design: yes; judge: no].",
+        help="Which crystals count: minimum (at one of the predicted energy, all atoms free), "
+        "symmetry (at rest within the template's symmetry) or none (any) [the first of these that "
+        "predictor and constraints allow]."
     ),
 ]
 PredictorName = Annotated[str | None, typer.Option("--predictor", help=_PREDICTOR_HELP)]

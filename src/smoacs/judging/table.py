@@ -26,8 +26,10 @@ from smoacs.judging.oxidation import Oxidation
 from smoacs.judging.prediction import evaluate_domain, evaluate_structures, usable_structures
 from smoacs.judging.residuals import at_rest, evaluate_rest
 from smoacs.judging.rules import RuleCheck
+from smoacs.judging.settled import OTHER_BONDS, Origins
 from smoacs.judging.space_groups import space_group
 from smoacs.predictors import ENERGY, Predictor
+from smoacs.relaxation import Settled
 from smoacs.results import LATTICE
 from smoacs.targets import Target, Targets
 from smoacs.targets.front import front_ranks
@@ -47,6 +49,9 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     template: Template | Sequence[Template] | None = None,
     known_formulas: Callable[[str], bool] | None = None,
     must_rest: bool = False,
+    settled: Sequence[Settled] | None = None,
+    parents: Sequence[Structure] | None = None,
+    resting: Predictor | None = None,
     conservative: float = 0.0,
     table_of_states: OxidationTable | None = None,
     charges_as_stated: bool = True,
@@ -71,6 +76,11 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         must_rest: Whether a crystal only succeeds at rest: no more than 3 GPa of pressure and
             0.1 eV/Å of force on the predictor's own energy, on atoms that the rules let move. Adds
             the column `at_rest`.
+        settled: Where each structure ended that was let go from a higher symmetry. A success must
+            then be at a minimum (column `minimum`): at rest, with no vibration below -0.1 THz.
+            Template and rules are asked of its parent, and that it is bonded alike.
+        parents: Of each of these, at rest in that symmetry.
+        resting: On whose energy designs rest; the predictor if None.
         conservative: Every target must hold for the value plus and minus this many standard
             deviations, for properties that come with a spread.
         table_of_states: Oxidation numbers by element; None is the common table.
@@ -101,6 +111,7 @@ def judge(  # noqa: PLR0913  (a part of the question each)
     judged = _Judge(
         targets=wanted,
         predictor=predictor,
+        resting=resting or predictor,
         must_rest=must_rest,
         table_of_states=table_of_states,
         charges_as_stated=charges_as_stated,
@@ -110,7 +121,10 @@ def judge(  # noqa: PLR0913  (a part of the question each)
         part = slice(begin, begin + AT_ONCE)
         kinds = template if template is None or isinstance(template, Template) else template[part]
         checks = rules if rules is None or isinstance(rules, RuleCheck) else rules[part]
-        parts.append(judged(structures[part], kinds, checks))
+        origins = None
+        if settled is not None and parents is not None:
+            origins = Origins(parents[part], settled[part])
+        parts.append(judged(structures[part], kinds, checks, origins))
         if progress is not None:
             progress(min(begin + AT_ONCE, len(structures)))
     tables, domains = zip(*parts, strict=True)
@@ -135,6 +149,7 @@ class _Judge:
 
     targets: Targets
     predictor: Predictor
+    resting: Predictor
     must_rest: bool
     table_of_states: OxidationTable | None
     charges_as_stated: bool
@@ -144,79 +159,148 @@ class _Judge:
         structures: Sequence[Structure],
         template: Template | Sequence[Template] | None,
         rules: RuleCheck | Sequence[RuleCheck] | None,
+        origins: Origins | None = None,
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The columns that a structure has by itself, and those on the predictor's domain."""
         distances = np.array([min_distance(structure) for structure in structures], dtype=float)
         solid = distances >= MIN_DISTANCE
-        if isinstance(template, Template) or template is None:
-            kinds: list[Template | None] = [template] * len(structures)
-        else:
-            kinds = list(template)
-        cells = [
-            in_cell_of(structure, kind) if kind is not None and ok else structure
-            for structure, kind, ok in zip(structures, kinds, solid, strict=True)
-        ]
-        matches: list[Match | None] = [
-            match_template(cell, kind) if kind is not None and ok else None
-            for cell, kind, ok in zip(cells, kinds, solid, strict=True)
-        ]
-        broken, fixed = _ruled(cells, rules, matches, solid)
-        usable = usable_structures(cells, self.predictor, solid)
-        values = evaluate_structures(cells, self.predictor, matches=matches, usable=usable)
+        kinds: Sequence[Template | None] = [None] * len(structures)
+        if template is not None:
+            kinds = [template] * len(structures) if isinstance(template, Template) else template
+        placed = structures if origins is None else origins.parents
+        sites = _on_sites(placed, kinds, rules, solid)
+        values, usable = self._values(structures, sites, origins, solid)
         verdicts = {f"{name}_met": met for name, met in _met(self.targets, values).items()}
         oxidation = [Oxidation.of(s, self.table_of_states) for s in structures]
-        verdicts["neutral"] = np.array(
-            [
-                own.neutral(self.table_of_states, as_stated=self.charges_as_stated)
-                for own in oxidation
-            ],
-            dtype=bool,
-        )
+        neutral = [
+            own.neutral(self.table_of_states, as_stated=self.charges_as_stated) for own in oxidation
+        ]
+        verdicts["neutral"] = np.array(neutral, dtype=bool)
+        reasons: dict[str, pd.Series[Any]] = {}
         if template is not None:
-            verdicts["template_kept"] = np.array(
-                [
-                    match is not None and kind is not None and angles_kept(cell, kind)
-                    for cell, match, kind in zip(cells, matches, kinds, strict=True)
-                ],
-                dtype=bool,
-            )
-        if ENERGY in self.predictor.properties:
-            residuals = evaluate_rest(cells, self.predictor, fixed, usable=usable)
-            values |= residuals
-            if self.must_rest:
-                verdicts["at_rest"] = at_rest(residuals)
-        if broken is not None:
+            verdicts["template_kept"], reasons = _kept(sites, kinds, solid, origins)
+        verdicts |= self._rest(structures, sites, usable, values, origins)
+        if sites.broken is not None:
+            broken = sites.broken
+            if origins is not None:
+                broken = origins.broken(broken, rules, structures)
             verdicts["rules"] = np.array([not text for text in broken], dtype=bool)
+            reasons["rule_broken"] = pd.Series(broken, dtype=object)
         success = solid.copy()
         for met in verdicts.values():
             success &= met
-        formulas = [reduced_formula(structure) for structure in structures]
+        groups = [space_group(s) if ok else "" for s, ok in zip(structures, solid, strict=True)]
         table = pd.DataFrame(
             {
                 "success": success,
-                "formula": pd.Series(formulas, dtype=object),
+                "formula": pd.Series([reduced_formula(s) for s in structures], dtype=object),
                 "n_atoms": np.array([len(structure) for structure in structures], dtype=np.int64),
                 **values,
                 **verdicts,
-                **(
-                    {}
-                    if template is None
-                    else {
-                        "template_reason": _reasons(cells, kinds, solid, verdicts["template_kept"])
-                    }
-                ),
-                **({} if broken is None else {"rule_broken": pd.Series(broken, dtype=object)}),
+                **reasons,
+                **({} if origins is None else origins.columns()),
                 "min_distance": distances,
-                "space_group": pd.Series(
-                    [space_group(s) if ok else "" for s, ok in zip(structures, solid, strict=True)],
-                    dtype=object,
-                ),
+                "space_group": pd.Series(groups, dtype=object),
                 **_lattices(structures),
                 **_oxidation(oxidation),
             }
         )
         domain = pd.DataFrame(_domain_columns(structures, self.predictor, usable))
         return table, domain
+
+    def _values(
+        self,
+        structures: Sequence[Structure],
+        sites: "_Sites",
+        origins: Origins | None,
+        solid: NDArray[np.bool_],
+    ) -> tuple[dict[str, NDArray[np.float64]], list[int]]:
+        """Values of all properties, each [B], and which structures can be evaluated."""
+        if origins is None:
+            usable = usable_structures(sites.cells, self.predictor, solid)
+            found = evaluate_structures(
+                sites.cells, self.predictor, matches=sites.matches, usable=usable
+            )
+            return found, usable
+        usable = usable_structures(structures, self.predictor, solid)
+        values = evaluate_structures(structures, self.predictor, usable=usable)
+        return origins.with_values_of_parents(
+            values, self.predictor, sites.cells, sites.matches, usable
+        ), usable
+
+    def _rest(
+        self,
+        structures: Sequence[Structure],
+        sites: "_Sites",
+        usable: list[int],
+        values: dict[str, NDArray[np.float64]],
+        origins: Origins | None,
+    ) -> dict[str, NDArray[np.bool_]]:
+        """Verdicts on rest; pressure and force join the values."""
+        if ENERGY not in self.predictor.properties:
+            return {}
+        cells, fixed = (sites.cells, sites.fixed) if origins is None else (structures, None)
+        residuals = evaluate_rest(cells, self.resting, fixed, usable=usable)
+        values |= residuals
+        verdicts = {"at_rest": at_rest(residuals)} if self.must_rest else {}
+        return verdicts if origins is None else verdicts | {"minimum": origins.at_minimum()}
+
+
+@dataclass(frozen=True)
+class _Sites:
+    """How crystals sit on their templates.
+
+    Attributes:
+        cells: The crystals in the cells of their templates.
+        matches: Their atoms on the sites; None where they are not.
+        broken: The first rule that each breaks, empty if none; None if there are no rules.
+        fixed: Atoms of each that the rules hold; likewise.
+    """
+
+    cells: Sequence[Structure]
+    matches: Sequence[Match | None]
+    broken: list[str] | None
+    fixed: list[NDArray[np.bool_]] | None
+
+
+def _on_sites(
+    structures: Sequence[Structure],
+    kinds: Sequence[Template | None],
+    rules: RuleCheck | Sequence[RuleCheck] | None,
+    solid: NDArray[np.bool_],
+) -> _Sites:
+    """Find the atoms of crystals on the sites of their templates."""
+    cells = [
+        in_cell_of(structure, kind) if kind is not None and ok else structure
+        for structure, kind, ok in zip(structures, kinds, solid, strict=True)
+    ]
+    matches: list[Match | None] = [
+        match_template(cell, kind) if kind is not None and ok else None
+        for cell, kind, ok in zip(cells, kinds, solid, strict=True)
+    ]
+    return _Sites(cells, matches, *_ruled(cells, rules, matches, solid))
+
+
+def _kept(
+    sites: _Sites,
+    kinds: Sequence[Template | None],
+    solid: NDArray[np.bool_],
+    origins: Origins | None,
+) -> "tuple[NDArray[np.bool_], dict[str, pd.Series[Any]]]":
+    """Whether each crystal keeps its template, and the column of reasons why not."""
+    kept = np.array(
+        [
+            match is not None and kind is not None and angles_kept(cell, kind)
+            for cell, match, kind in zip(sites.cells, sites.matches, kinds, strict=True)
+        ],
+        dtype=bool,
+    )
+    reasons = _reasons(sites.cells, kinds, solid, kept)
+    if origins is not None:
+        bonded = origins.bonded()
+        reasons = reasons.where(pd.Series(bonded) | ~pd.Series(kept), OTHER_BONDS)
+        kept &= bonded
+    return kept, {"template_reason": reasons}
 
 
 def _reasons(

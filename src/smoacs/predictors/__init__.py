@@ -10,7 +10,12 @@ from smoacs.predictors.builtin import BUILTIN, NetworkPredictor, builtin_names
 from smoacs.predictors.descriptors import Density, ToleranceFactor
 from smoacs.predictors.domain import Applicability
 from smoacs.predictors.properties import ENERGY, PROPERTIES, SPREAD_SUFFIX, PropertyInfo, physical
-from smoacs.predictors.registry import installed_predictors, load_predictor, resolve_device
+from smoacs.predictors.registry import (
+    installed_predictors,
+    load_predictor,
+    load_settling_predictor,
+    resolve_device,
+)
 
 __all__ = [
     "BUILTIN",
@@ -28,6 +33,7 @@ __all__ = [
     "for_properties",
     "installed_predictors",
     "load_predictor",
+    "load_settling_predictor",
     "physical",
     "property_scales",
     "resolve_device",

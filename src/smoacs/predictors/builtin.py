@@ -21,6 +21,9 @@ from smoacs.predictors.weights.storage import read_weights
 BUILTIN = "mp2018"
 """Name of the weights in the package that are used unless others are asked for."""
 
+SETTLING = "settle"
+"""Name of the weights in the package on whose energy designs of the built-in predictor settle. They
+are no predictor of their own: all that is reported is the built-in's."""
 
 _MATERIALS_PROJECT = "PBE and PBE+U (Materials Project, June 2018)"
 _SCALES = {
@@ -42,8 +45,11 @@ class NetworkPredictor:
     that of the members otherwise.
     """
 
-    def __init__(self, network: Network, header: WeightsHeader, formulas: Tensor) -> None:
-        """Take what `read_weights` returns."""
+    def __init__(
+        self, network: Network, header: WeightsHeader, formulas: Tensor, *, name: str = ""
+    ) -> None:
+        """Take what `read_weights` returns, and the name of weights in the package."""
+        self.name = name
         self.network = network.eval().requires_grad_(requires_grad=False)
         self.header = header
         self.cutoff = header.settings.cutoff
@@ -102,10 +108,32 @@ def formula_hash(reduced_formula: str) -> int:
 
 
 def builtin_names() -> list[str]:
-    """Names of the weights inside the package."""
+    """Names of the predictors inside the package."""
+    return sorted(_packaged() - {SETTLING})
+
+
+def settling_network() -> NetworkPredictor | None:
+    """The energy in the package on which designs of the built-in predictor settle, if it is there.
+
+    It gives the formation energy of real crystals.
+    """
+    return _of_package(SETTLING) if SETTLING in _packaged() else None
+
+
+def _packaged() -> set[str]:
+    """Names of all weights inside the package."""
     folder = files("smoacs.predictors") / "weights"
     names = [f.name for f in folder.iterdir() if f.name.endswith(".safetensors")]
-    return sorted(name.removesuffix(".safetensors") for name in names)
+    return {name.removesuffix(".safetensors") for name in names}
+
+
+def _of_package(name: str) -> NetworkPredictor:
+    """Weights inside the package."""
+    resource = files("smoacs.predictors") / "weights" / f"{name}.safetensors"
+    with as_file(resource) as path:
+        network, header, formulas = read_weights(path)
+    scales = {**_SCALES.get(name, {}), **header.scales}
+    return NetworkPredictor(network, replace(header, scales=scales), formulas, name=name)
 
 
 def load_network(name_or_path: str) -> NetworkPredictor:
@@ -115,11 +143,7 @@ def load_network(name_or_path: str) -> NetworkPredictor:
         InputError: If there is neither, or the file is not one of ours.
     """
     if name_or_path in builtin_names():
-        resource = files("smoacs.predictors") / "weights" / f"{name_or_path}.safetensors"
-        with as_file(resource) as path:
-            network, header, formulas = read_weights(path)
-        scales = {**_SCALES.get(name_or_path, {}), **header.scales}
-        return NetworkPredictor(network, replace(header, scales=scales), formulas)
+        return _of_package(name_or_path)
     if not Path(name_or_path).is_file():
         msg = (
             f"there is no predictor {name_or_path!r}: name a weights file, or one of "

@@ -14,8 +14,15 @@ import torch
 
 from smoacs.errors import InputError, short
 from smoacs.predictors.base import CombinedPredictor, Predictor
-from smoacs.predictors.builtin import BUILTIN, builtin_names, load_network
+from smoacs.predictors.builtin import (
+    BUILTIN,
+    NetworkPredictor,
+    builtin_names,
+    load_network,
+    settling_network,
+)
 from smoacs.predictors.descriptors import Density, ToleranceFactor
+from smoacs.predictors.properties import ENERGY
 from smoacs.torch_modes import own_modes
 
 GROUP = "smoacs.predictors"
@@ -54,6 +61,29 @@ def load_predictor(name_or_path: str | None = None, device: str = "auto") -> Com
         main = load_network(name)
         main.network.to(place)
     return CombinedPredictor([main, ToleranceFactor(), Density()])
+
+
+def load_settling_predictor(predictor: Predictor) -> Predictor:
+    """The energy on which the designs of a predictor settle.
+
+    The built-in predictor has weights of their own for it, where they are in the package: they know
+    distorted crystals better, and soft mixtures of elements not at all. Every other predictor is
+    its own.
+
+    Args:
+        predictor: Of a design; it stays the one for targets and all that is reported.
+    """
+    parts = predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
+    for part in parts:
+        if ENERGY in part.properties:
+            if not isinstance(part, NetworkPredictor) or part.name != BUILTIN:
+                return predictor
+            own = settling_network()
+            if own is None:
+                return predictor
+            own.network.to(part.network.embedding.device)
+            return own
+    return predictor
 
 
 def resolve_device(device: str) -> torch.device:

@@ -101,10 +101,10 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
     "oxidation_states": _charges,
     "site_charges": _charges,
     "ratios": _ratios,
-    "at_rest": lambda rests: (
-        "at a minimum of the predicted energy"
-        if rests
-        else "not asked for: crystals may be strained"
-    ),
+    "rest": {
+        "minimum": "at a minimum of the predicted energy, all atoms and the lattice free",
+        "symmetry": "at a minimum of the predicted energy within the template's symmetry",
+        "none": "not asked for: crystals may be strained",
+    }.__getitem__,
     "conservative": lambda value: f"by {value:g} × the standard deviation",
 }

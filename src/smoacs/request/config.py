@@ -44,6 +44,9 @@ from smoacs.templates import (
 _MOST = 10_000_000
 """Of candidates and of steps: more have no end, and are a slip of the keyboard."""
 
+OLD_REST = "at_rest"
+"""The setting that `rest` has taken the place of; old files have it."""
+
 _PATHS = ("template", "predictor")
 """Settings that may be the path of a file."""
 
@@ -112,11 +115,11 @@ class DesignConfig(ChemicalSettings):
         description="the names of the properties that Python functions give; a run with them "
         "repeats from Python only",
     )
-    at_rest: bool | None = Field(
+    rest: Literal["minimum", "symmetry", "none"] | None = Field(
         default=None,
-        strict=True,
-        description="true or false (whether lattice and coordinates must be at an energy minimum; "
-        "left out, they must if the predictor knows the energy and the lattice is free)",
+        description="'minimum' (designs are let go, and judged where they end), 'symmetry' (at "
+        "rest within the template's symmetry) or 'none'; left out, it is the first of these that "
+        "predictor and constraints allow",
     )
     conservative: float = Field(
         default=0.0,
@@ -283,11 +286,44 @@ class DesignConfig(ChemicalSettings):
     def _no_password(self, value: str | None) -> str | None:
         return None if value is None else without_passwords(value)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rest_by_its_name(cls, settings: object) -> object:
+        """Point to the setting that has taken the place of another."""
+        if isinstance(settings, dict) and OLD_REST in settings:
+            raise InputError(
+                f"{OLD_REST} is rest by now: rest = 'symmetry' for true, 'none' for false, and "
+                "'minimum' for crystals that are at rest when all of their atoms may move"
+            )
+        return settings
+
     @model_validator(mode="after")
-    def _presets_agree(self) -> Self:
-        if self.at_rest and self.preset == "paper":
-            raise InputError("at_rest and the preset 'paper' exclude each other: leave one out")
+    def _rest_is_possible(self) -> Self:
+        if self.rests and self.preset == "paper":
+            raise InputError(
+                f"rest = {self.rest} and the preset 'paper' exclude each other: leave one out"
+            )
+        if self.rest == "minimum" and (held := self.held_by()):
+            raise InputError(
+                f"rest = minimum lets all atoms and the lattice go, which {held} forbids: leave "
+                "one out, or take rest = symmetry"
+            )
         return self
+
+    @property
+    def rests(self) -> bool:
+        """Whether the geometry follows the energy while elements are searched."""
+        return self.rest in ("minimum", "symmetry")
+
+    def held_by(self) -> str:
+        """The first constraint that forbids to let a crystal go, such as frozen; empty if none."""
+        held = {
+            "lattice": bool(self.lattice),
+            f"symmetry = {self.symmetry}": self.symmetry != "free",
+            "frozen": bool(self.frozen),
+            "max_displacement": bool(self.max_displacement),
+        }
+        return next((name for name, holds in held.items() if holds), "")
 
     @model_validator(mode="after")
     def _front_has_two_ends(self) -> Self:

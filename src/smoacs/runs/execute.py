@@ -15,7 +15,12 @@ from smoacs.errors import InputError, ResourceError, is_out_of_memory
 from smoacs.files import is_disk_full
 from smoacs.interrupt import soft_interrupt
 from smoacs.judging import AT_ONCE, RuleCheck, Rules, domain_note, judge, known_formulas
-from smoacs.predictors import Predictor, load_predictor, property_scales
+from smoacs.predictors import (
+    Predictor,
+    load_predictor,
+    load_settling_predictor,
+    property_scales,
+)
 from smoacs.request import DesignConfig
 from smoacs.runs.checkpoint import Checkpoints, Unfinished, begin_run, reopen_run
 from smoacs.runs.database import add_to_database, check_database
@@ -89,7 +94,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     preset: str = "default",
     search: str = "auto",
     pareto: bool | None = None,
-    at_rest: bool | None = None,
+    rest: str | None = None,
     conservative: float = 0.0,
     predictor: str | Predictor | None = None,
     elements: str | Sequence[str] | None = None,
@@ -130,8 +135,10 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
             at rest where that fits into `n` times `steps` predictor calls.
         pareto: Whether candidates spread along the front of targets to maximise or minimise; None
             if there are two or more.
-        at_rest: Whether lattice and coordinates must be at a minimum of the predicted energy; None
-            if so with a predictor that knows the energy and a lattice that is free.
+        rest: "minimum": designs are let go, end where all atoms and the lattice are at a minimum
+            of the predicted energy, and are judged there; "symmetry": at rest within the template's
+            symmetry; "none": lattice and coordinates go where the targets are met. None takes the
+            first of these that predictor and constraints allow.
         conservative: Standard deviations of the prediction by which every target must hold on
             the worse side; 0 takes the predictions as they are.
         predictor: A name, a weights file, or an object in memory; the built-in one if None.
@@ -172,7 +179,7 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
             "preset": preset,
             "search": search,
             "pareto": pareto,
-            "at_rest": at_rest,
+            "rest": rest,
             "conservative": conservative,
             "predictor": named,
             "elements": elements,
@@ -241,7 +248,10 @@ def run_design(
         predictor=predictor,
         template=result.templates or result.template,
         known_formulas=known_formulas(predictor),
-        must_rest=bool(result.config.at_rest),
+        must_rest=result.config.rests,
+        settled=result.settled or None,
+        parents=result.parents or None,
+        resting=load_settling_predictor(predictor) if result.settled else None,
         conservative=config.conservative,
         table_of_states=config.table_of_states(),
         charges_as_stated=False,

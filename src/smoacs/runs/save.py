@@ -52,7 +52,7 @@ def save_run(
         (folder / "results.csv").write_text(results, encoding="utf-8")
         summary = json_text(summarise(ranked, result, columns))
         (folder / "summary.json").write_text(summary, encoding="utf-8")
-        write_structures(folder, ranked, result.structures)
+        write_structures(folder, ranked, result.structures, result.parents)
         write_designs_db(
             folder,
             ranked,

@@ -65,6 +65,13 @@ def rank_table(table: pd.DataFrame, targets: Targets) -> pd.DataFrame:
             ranked["id"], ranked["formula"], ranked["min_distance"], strict=True
         )
     ]
+    if "parent_space_group" in ranked:
+        ranked["settled_from"] = [
+            f"structures/parents/{name}_{formula}.cif" if parent else ""
+            for name, formula, parent in zip(
+                ranked["id"], ranked["formula"], ranked["parent_space_group"], strict=True
+            )
+        ]
     return ranked
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -22,12 +23,14 @@ from smoacs.search.gradient.search import GradientSearch
 from smoacs.search.plan import Plan, plan_search, with_rest_decided
 from smoacs.search.progress import Audience, ProgressCallback, Recorder
 from smoacs.search.result import DesignResult
+from smoacs.search.seeds.rounds import Taken
 from smoacs.search.seeds.search import search_seeds
 from smoacs.search.settings import OptimiserSettings, settings_of
+from smoacs.search.settling.search import Handover, MinimumSearch, with_note
 from smoacs.search.state import Keeper
 from smoacs.targets import Target, with_functions
 from smoacs.targets.scalarisation import front_of
-from smoacs.templates import Template, is_seed_source
+from smoacs.templates import SeedTemplates, Template, is_seed_source
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +62,72 @@ def run_search(
     predictor = with_functions(predictor, config.targets)
     _check_functions(config, predictor)
     config.wanted.check(predictor.properties)
-    if config.at_rest and ENERGY not in predictor.properties:
+    if config.rests and ENERGY not in predictor.properties:
         raise InputError(f"designs at rest need a predictor of {ENERGY}; this one has none")
-    search = partial(_search_template, predictor=predictor, settings=settings)
+    found = None
     if seeds is None and not is_seed_source(config.template):
         template = config.resolved_template(predictor.elements)
-        config = with_rest_decided(config, [template], predictor)
-        return search(config, template, Audience(progress, keeper))
-    found = config.resolved_seeds(predictor.elements, seeds)
-    config = with_rest_decided(config, found.templates, predictor)
-    return search_seeds(config, found, search, progress=progress, keeper=keeper)
+        templates: list[tuple[Template, Template | None]] = [(template, None)]
+    else:
+        found = config.resolved_seeds(predictor.elements, seeds)
+        templates = list(zip(found.templates, found.originals, strict=True))
+    config, note = with_rest_decided(config, [own for own, _ in templates], predictor)
+    if note:
+        log.info("%s", note)
+    search = _Search(predictor, settings, templates[0][0], found)
+    if config.rest != "minimum":
+        return with_note(search(config, Audience(progress, keeper)), note)
+    return MinimumSearch(
+        config,
+        search,
+        predictor,
+        (settings_of(config) if settings is None else settings).settling,
+        templates=templates,
+        progress=progress,
+        keeper=keeper,
+    ).run()
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A search on a template, or over seeds.
+
+    Attributes:
+        predictor: Gives the targets' properties.
+        settings: Of the optimiser; None for those of the preset.
+        template: Where there are no seeds.
+        seeds: Templates of the seeds; None if there are none.
+    """
+
+    predictor: Predictor
+    settings: OptimiserSettings | None
+    template: Template
+    seeds: SeedTemplates | None
+
+    def __call__(
+        self,
+        config: DesignConfig,
+        audience: Audience,
+        *,
+        taken: Taken | None = None,
+        pool: Handover | None = None,
+    ) -> DesignResult:
+        """Search; see `smoacs.search.settling.search.ParentSearch`."""
+        search = partial(
+            _search_template, predictor=self.predictor, settings=self.settings, pool=pool
+        )
+        if self.seeds is None:
+            template = self.template
+            keys = taken.keys(template.n_sites) if taken is not None and len(taken) else None
+            return search(config, template, audience, taken=keys)
+        return search_seeds(
+            config,
+            self.seeds,
+            search,
+            progress=audience.progress,
+            keeper=audience.keeper,
+            taken=taken,
+        )
 
 
 def _search_template(
@@ -80,6 +139,7 @@ def _search_template(
     settings: OptimiserSettings | None,
     taken: frozenset[str] | None = None,
     begin: Sequence[KnownCrystal] = (),
+    pool: Handover | None = None,
 ) -> DesignResult:
     """Search for `config.n` crystals of one template, none of them of a composition `taken`.
 
@@ -104,13 +164,12 @@ def _search_template(
     ) as evaluator:
         if plan.space is not None:
             return _search_exhaustively(
-                config, evaluator, plan, settings=settings, audience=audience
+                config, evaluator, plan, settings=settings, audience=audience, pool=pool
             )
         front = None
         if config.pareto is not False:
             front = front_of(config.wanted, config.n, config.seed, resolve_device(config.device))
-        at_rest = bool(config.at_rest)
-        objective = Objective(evaluator, config.wanted, front=front, at_rest=at_rest)
+        objective = Objective(evaluator, config.wanted, front=front, at_rest=config.rests)
         recorder = Recorder(config.steps, audience)
         search = GradientSearch(config, template, rules, objective, settings=settings, begin=begin)
         ended = search.run(recorder, taken or frozenset())
@@ -139,13 +198,19 @@ def _search_exhaustively(
     *,
     settings: OptimiserSettings,
     audience: Audience,
+    pool: Handover | None,
 ) -> DesignResult:
-    """Relax every decoration of the plan's space."""
+    """Relax every decoration of the plan's space; hand over a pool if there is to be one."""
     space = plan.space
     if space is None:
         raise InputError("nothing was planned for an exhaustive search")
-    search = ExhaustiveSearch(space, config, evaluator, settings.exhaustive)
+    asked, called = (config, "distinct successes")
+    if pool is not None:
+        asked, called = pool.of(config), "candidates"
+    search = ExhaustiveSearch(space, asked, evaluator, settings.exhaustive, successes=called)
     found = search.run(audience, budget=plan.budget, unfinished=plan.unfinished)
+    if pool is not None:
+        found = pool.counted(found, config.wanted, complete=not found.not_looked_at)
     template = space.template
     guard = GeometryGuard.of(template, config.geometry_rules())
     structures = to_structures(found.candidates, template, guard)

@@ -59,7 +59,7 @@ def plan_search(
     """Choose the search that a config asks for.
 
     Args:
-        config: With `search`, `at_rest` decided, and the budget of `n` times `steps` predictor
+        config: With `search`, `rest` decided, and the budget of `n` times `steps` predictor
             calls.
         template: Restricted to the elements asked for.
         predictor: Gives the targets' properties.
@@ -78,7 +78,7 @@ def plan_search(
         if not len(space):
             raise InputError(_empty(space, targets))
         return Plan(space)
-    if not config.at_rest:  # a composition has many lattices, and the complete answer is none
+    if not config.rests:  # a composition has many lattices, and the complete answer is none
         return Plan(None)
     allowance = f"the budget of {config.n:,} × {config.steps:,} predictor calls"
     fits = _fitting(config, template, predictor, settings=settings, rule=rule)
@@ -131,29 +131,40 @@ def _fitting(
     return None if space is None or not len(space) else (space, cost.calls(len(space)))
 
 
-def rest_by_default(template: Template, predictor: Predictor, preset: str) -> bool:
-    """Whether designs on a template are to be at rest where nobody says.
-
-    They are where the predictor knows the energy and the lattice is free to follow it; the preset
-    of the paper never asks for it.
-
-    Args:
-        template: Restricted to what was asked for.
-        predictor: Of the design.
-        preset: "default" or "paper".
-    """
-    low, high = template.length_bounds
-    return preset != "paper" and ENERGY in predictor.properties and bool((high >= HELD * low).all())
-
-
 def with_rest_decided(
     config: DesignConfig, templates: Sequence[Template], predictor: Predictor
-) -> DesignConfig:
-    """The settings with `at_rest` true or false: as asked, or if all templates rest by default."""
-    if config.at_rest is not None:
-        return config
-    rests = all(rest_by_default(template, predictor, config.preset) for template in templates)
-    return config.model_copy(update={"at_rest": rests})
+) -> tuple[DesignConfig, str]:
+    """The settings with `rest` decided, and why it is not a minimum, in words.
+
+    Left out, designs are at a minimum where the predictor knows the energy, and the lattice is free
+    to follow it on all templates; they are at rest within their symmetry where a constraint holds
+    what would have to be let go. The preset of the paper never asks for rest.
+
+    Args:
+        config: What was asked for.
+        templates: Restricted to that.
+        predictor: Of the design.
+    """
+    if config.rest is not None:
+        return config, ""
+    rest, reason = "minimum", ""
+    if config.preset == "paper":
+        rest = "none"
+    elif ENERGY not in predictor.properties:
+        rest = "none"
+        reason = f"the predictor gives no {ENERGY}"
+    elif not all(_lattice_is_free(template) for template in templates):
+        rest, reason = "none", "the lattice is held"
+    elif held := config.held_by():
+        rest, reason = "symmetry", f"{held} holds what would have to be let go"
+    note = f"rest = {rest}, not minimum: {reason}" if reason else ""
+    return config.model_copy(update={"rest": rest}), note
+
+
+def _lattice_is_free(template: Template) -> bool:
+    """Whether all lengths of the cell have room to follow the energy."""
+    low, high = template.length_bounds
+    return bool((high >= HELD * low).all())
 
 
 @dataclass(frozen=True)

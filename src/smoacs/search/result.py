@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from pymatgen.core import Structure
 
+from smoacs.relaxation import Settled
 from smoacs.request import DesignConfig
 from smoacs.templates import Template
 
@@ -15,7 +16,7 @@ class DesignResult:
     """What a search found; not judged yet.
 
     Attributes:
-        config: What was asked for, with `at_rest` decided.
+        config: What was asked for, with `rest` decided.
         template: The template, restricted to the elements asked for; of seeds, the first one's.
         structures: One crystal per candidate, oxidation states on its sites.
         combinations: Name of the charge combination of each candidate.
@@ -34,6 +35,9 @@ class DesignResult:
         templates: The template of each candidate where they come from seeds; else empty.
         originals: The same before any constraint was applied.
         skipped_seeds: Seeds that could not be used, each with the reason.
+        settled: Where each candidate ended when it was let go, and if it did not, why; empty where
+            designs need not be at a minimum.
+        parents: Each candidate as it was at rest in its symmetry; empty likewise.
     """
 
     config: DesignConfig
@@ -52,3 +56,5 @@ class DesignResult:
     templates: tuple[Template, ...] = ()
     originals: tuple[Template, ...] = ()
     skipped_seeds: tuple[str, ...] = ()
+    settled: tuple[Settled, ...] = ()
+    parents: tuple[Structure, ...] = ()

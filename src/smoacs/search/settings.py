@@ -162,6 +162,38 @@ class ExhaustiveSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SettlingSettings:
+    """The search for designs at a minimum, beside the search for their parents.
+
+    Attributes:
+        budget: Crystals that are let go at most, for each design asked for.
+        least: Crystals that are let go at most where fewer designs are asked for.
+        pool: Parents that an exhaustive search hands over at most, for each design asked for.
+        least_pool: The same where fewer designs are asked for.
+        round: Most crystals let go at a time.
+        smallest: The fewest, as long as there are so many.
+        patience: Crystals in a row without success after which it is asked whether to go on.
+        little_hope: Successes that are to be expected of all parents left, below which it ends then.
+        waves: Most searches by gradients, each for parents that settling is expected to bring to
+            the targets by what is known of it.
+        poorest: Share of the settled crystals that succeed which the next wave counts on at least.
+        wave_steps: Fewest steps of a wave.
+    """
+
+    budget: int = 4
+    least: int = 32
+    pool: int = 16
+    least_pool: int = 1_000
+    round: int = 32
+    smallest: int = 8
+    patience: int = 32
+    little_hope: float = 0.5
+    waves: int = 4
+    poorest: float = 0.2
+    wave_steps: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:
     """The stages of a search and their numbers; a stage that is None is left out."""
 
@@ -169,6 +201,7 @@ class OptimiserSettings:
     copy_mutate: CopyMutateSettings | None = None
     discrete: DiscreteSettings | None = None
     exhaustive: ExhaustiveSettings = field(default_factory=ExhaustiveSettings)
+    settling: SettlingSettings = field(default_factory=SettlingSettings)
 
 
 PAPER = OptimiserSettings(
@@ -227,7 +260,7 @@ AT_REST = replace(
 
 
 def settings_of(config: DesignConfig) -> OptimiserSettings:
-    """The preset that a config asks for, with `at_rest` decided."""
-    if config.at_rest:
+    """The preset that a config asks for, with `rest` decided."""
+    if config.rests:
         return AT_REST
     return PAPER if config.preset == "paper" else DEFAULT

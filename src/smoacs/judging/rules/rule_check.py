@@ -78,6 +78,10 @@ class RuleCheck:
             structure = Structure.from_sites([structure[int(atom)] for atom in order])
         return next(self._complaints(structure), "")
 
+    def too_close(self, structure: Structure) -> str:
+        """Say whether two atoms come closer than they may; empty if not, or if nothing is asked."""
+        return next(distance_complaints(self.rules, self._placed(structure, labels=())), "")
+
     def fixed(self, n_atoms: int, order: Sequence[int] | None = None) -> NDArray[np.bool_]:
         """Which atoms of a crystal the rules hold at their sites, [N].
 
@@ -92,13 +96,7 @@ class RuleCheck:
         return fixed
 
     def _complaints(self, structure: Structure) -> Iterator[str]:
-        states = charges(structure)
-        crystal = Placed(
-            structure=structure,
-            symbols=tuple(symbol(species) for species in structure.species),
-            charges=None if states is None else tuple(states),
-            labels=() if self._ideal is None else self._ideal.labels,
-        )
+        crystal = self._placed(structure, () if self._ideal is None else self._ideal.labels)
         yield from element_complaints(self.rules, crystal)
         yield from count_complaints(self.rules, crystal)
         yield from charge_complaints(self.rules, crystal)
@@ -107,3 +105,14 @@ class RuleCheck:
             yield from symmetry_complaints(self.rules, crystal, self._ideal)
             yield from position_complaints(self.rules, crystal, self._ideal)
         yield from distance_complaints(self.rules, crystal)
+
+    @staticmethod
+    def _placed(structure: Structure, labels: tuple[str, ...]) -> Placed:
+        """A crystal with the kinds of its sites."""
+        states = charges(structure)
+        return Placed(
+            structure=structure,
+            symbols=tuple(symbol(species) for species in structure.species),
+            charges=None if states is None else tuple(states),
+            labels=labels,
+        )

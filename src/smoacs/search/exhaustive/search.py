@@ -59,20 +59,24 @@ class ExhaustiveSearch:
         config: DesignConfig,
         evaluator: Evaluator,
         settings: ExhaustiveSettings,
+        *,
+        successes: str = "distinct successes",
     ) -> None:
         """Take what to search, and for what.
 
         Args:
             space: All decorations.
-            config: What is wanted, with `at_rest` decided.
+            config: What is wanted, with `rest` decided.
             evaluator: Of the targets' properties.
             settings: How to go through the space.
+            successes: What they are called in what is said of the end.
         """
         self.space = space
         self.targets = config.wanted
         self.evaluator = evaluator
         self._config = config
         self._settings = settings
+        self._successes = successes
         self._acquisition = Acquisition(space, settings, seed=config.seed)
         self._relaxes = ENERGY in evaluator.predictor.properties
         self._lessons = _Lessons()
@@ -147,7 +151,7 @@ class ExhaustiveSearch:
     def _end(self, met: NDArray[np.bool_], n: int, budget: int) -> str:
         """Why to end before the next round, in words; empty to go on."""
         if self._ends_with_n and self._acquisition.n_distinct(met) >= n:
-            return f"{self._ended()}, with the {n:,} distinct successes asked for"
+            return f"{self._ended()}, with the {n:,} {self._successes} asked for"
         affordable, left = self._affordable(budget), len(self.space) - len(self._acquisition)
         if affordable is not None and affordable < min(self._settings.least, left):
             return f"{self._ended()}, with its budget spent"
@@ -235,7 +239,7 @@ class ExhaustiveSearch:
             self._learnt = min(reached, self._settings.learnt)
             self._lessons = self._lessons_of(self._learnt, known)
         later = known["rests"][first:]
-        if self._config.at_rest and later.sum() >= self._settings.round:
+        if self._config.rests and later.sum() >= self._settings.round:
             rested = known["shortfalls"][first:].where(later[:, None], torch.nan)
             stopping = EarlyStopping(self._settings, known["begun"][first:], rested)
             self._lessons = replace(self._lessons, stopping=stopping)
@@ -287,7 +291,7 @@ class ExhaustiveSearch:
             ends = relax_candidates(candidates, self.space.symmetry, self.evaluator, monitor)
             values, given_up = ends.values, ends.given_up
             rests = ends.finite & is_at_rest(ends.pressure, ends.max_force) & ~given_up
-            at_rest = bool(self._config.at_rest)
+            at_rest = self._config.rests
             allowed, factors = (rests, ()) if at_rest else (ends.finite, NEAR_REST)
         loss, met = self.targets.verdict(values)
         shortfalls = self.targets.shortfalls(values)

@@ -71,7 +71,7 @@ class GradientSearch:
         if begin:
             return candidates_at(self._space, template, begin)
         own = with_variants(self._space, template, rules, n=config.n, seed=config.seed)
-        if config.at_rest and self._moves is None:
+        if config.rests and self._moves is None:
             own = with_shared_choices(self._space, template, self._generator)
         candidates = Candidates.start(
             own,
@@ -79,7 +79,7 @@ class GradientSearch:
             score_noise=settings.score_noise,
             combination_noise=settings.combination_noise,
         )
-        if config.at_rest:
+        if config.rests:
             crystals = candidates.soft(settings.temperature_start)
             start_at_radii(candidates, crystals, config.repeat)
         if self._guard is not None:
@@ -126,6 +126,6 @@ class GradientSearch:
         return Ended(candidates, self._guard, stage.met, stage.losses)
 
     def _policy(self, candidates: Candidates, settings: DiscreteSettings) -> Policy:
-        if self._config.at_rest:
+        if self._config.rests:
             return Settling(candidates, settings, site_operations(self._template))
         return Polishing(candidates, self._objective, settings)

@@ -176,7 +176,7 @@ def _first_parts(config: "DesignConfig", n_seeds: int) -> list[Part]:
 def _goes_on(config: "DesignConfig") -> bool:
     """Whether a second round could know which crystals are better."""
     conflict = sum(1 for target in config.wanted if target.direction) > 1
-    return bool(config.at_rest) and not conflict and config.search != "exhaustive"
+    return config.rests and not conflict and config.search != "exhaustive"
 
 
 def _is_extreme(config: "DesignConfig") -> bool:
@@ -245,6 +245,14 @@ class Taken:
         for structure, met in zip(result.structures, result.met, strict=False):
             if met:
                 self._formulas.append(reduced(structure))
+
+    def __len__(self) -> int:
+        """Compositions noted so far."""
+        return len(self._formulas)
+
+    def add_all(self, structures: Sequence[Structure]) -> None:
+        """Note crystals, whether they are successes or not."""
+        self._formulas += [reduced(structure) for structure in structures]
 
     def keys(self, n_sites: int) -> frozenset[str]:
         """Keys of those that a template of so many sites can hold.

@@ -1,5 +1,6 @@
 """A search over several seeds: each has its own template and candidates, searched in turn."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ def search_seeds(
     *,
     progress: ProgressCallback | None,
     keeper: Keeper | None,
+    taken: Taken | None = None,
 ) -> "DesignResult":
     """Deal the candidates over the seeds, candidate i to seed i modulo their number, and search.
 
@@ -45,12 +47,13 @@ def search_seeds(
         search: Searches one template.
         progress: Called after every step.
         keeper: Keeps the state, the results of templates that are done included.
+        taken: Compositions that nobody is to get, those of the successes are added to a copy.
     """
     last = None if keeper is None else keeper.last()
     done: list[State] = [] if last is None else list(last[FINISHED])
     parts: list[Part] = []
     results: list[DesignResult] = []
-    taken = Taken()
+    taken = Taken() if taken is None else copy.deepcopy(taken)
     before = total = 0
     while True:
         if len(parts) == len(results):
