@@ -9,7 +9,6 @@ from smoacs.commands.bars import counted
 from smoacs.commands.measure import measure_of, measure_of_row
 from smoacs.commands.options import (
     DEVICE_HELP,
-    AtRest,
     Conservative,
     Counts,
     CsvFile,
@@ -26,7 +25,7 @@ from smoacs.commands.options import (
     quick_imports,
 )
 from smoacs.commands.reading import Format, Strict, read_named
-from smoacs.errors import InputError
+from smoacs.errors import InputError, short
 
 
 def judge(  # noqa: PLR0913  (an option each)
@@ -39,7 +38,13 @@ def judge(  # noqa: PLR0913  (an option each)
     ] = None,
     repeat: Repeat = None,
     predictor: PredictorName = None,
-    at_rest: AtRest = None,
+    rest: Annotated[
+        str,
+        typer.Option(
+            help="symmetry: only crystals at rest count, with small pressure and forces on the "
+            "predicted energy; none: strained ones, too."
+        ),
+    ] = "none",
     conservative: Conservative = None,
     rules: Annotated[
         Path | None,
@@ -84,6 +89,11 @@ def judge(  # noqa: PLR0913  (an option each)
 
     if out is not None:
         check_file(out)
+    if rest not in ("symmetry", "none"):
+        raise InputError(
+            f"rest = {short(repr(rest))} is not right: it must be 'symmetry' or 'none' (whether a "
+            "crystal is at a minimum, smoacs check tells by its phonons)"
+        )
     asked = {
         "template": template,
         "repeat": repeat,
@@ -111,7 +121,7 @@ def judge(  # noqa: PLR0913  (an option each)
             predictor=loaded,
             template=measure.template,
             known_formulas=known_formulas(loaded),
-            must_rest=bool(at_rest),
+            must_rest=rest == "symmetry",
             conservative=conservative or 0.0,
             table_of_states=measure.table_of_states,
             rules=measure.rules,

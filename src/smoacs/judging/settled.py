@@ -1,4 +1,4 @@
-"""Crystals that were let go from a higher symmetry: what is judged of their parents, and of them."""
+"""Crystals that were let go: what is judged of their parents, and what of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,6 +87,7 @@ class Origins:
         self,
         values: dict[str, NDArray[np.float64]],
         predictor: Predictor,
+        *,
         cells: Sequence[Structure],
         matches: Sequence[Match | None],
         usable: Sequence[int],

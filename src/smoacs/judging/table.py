@@ -179,7 +179,7 @@ class _Judge:
         reasons: dict[str, pd.Series[Any]] = {}
         if template is not None:
             verdicts["template_kept"], reasons = _kept(sites, kinds, solid, origins)
-        verdicts |= self._rest(structures, sites, usable, values, origins)
+        verdicts |= self._rest(structures, sites, values, usable=usable, origins=origins)
         if sites.broken is not None:
             broken = sites.broken
             if origins is not None:
@@ -224,16 +224,18 @@ class _Judge:
             return found, usable
         usable = usable_structures(structures, self.predictor, solid)
         values = evaluate_structures(structures, self.predictor, usable=usable)
-        return origins.with_values_of_parents(
-            values, self.predictor, sites.cells, sites.matches, usable
-        ), usable
+        values = origins.with_values_of_parents(
+            values, self.predictor, cells=sites.cells, matches=sites.matches, usable=usable
+        )
+        return values, usable
 
     def _rest(
         self,
         structures: Sequence[Structure],
         sites: "_Sites",
-        usable: list[int],
         values: dict[str, NDArray[np.float64]],
+        *,
+        usable: list[int],
         origins: Origins | None,
     ) -> dict[str, NDArray[np.bool_]]:
         """Verdicts on rest; pressure and force join the values."""

@@ -26,7 +26,8 @@ from smoacs.search.result import DesignResult
 from smoacs.search.seeds.rounds import Taken
 from smoacs.search.seeds.search import search_seeds
 from smoacs.search.settings import OptimiserSettings, settings_of
-from smoacs.search.settling.search import Handover, MinimumSearch, with_note
+from smoacs.search.settling.handover import Handover
+from smoacs.search.settling.search import MinimumSearch, with_note
 from smoacs.search.state import Keeper
 from smoacs.targets import Target, with_functions
 from smoacs.targets.scalarisation import front_of
@@ -130,7 +131,7 @@ class _Search:
         )
 
 
-def _search_template(
+def _search_template(  # noqa: PLR0913  (what to search, and what waves and seeds add to it)
     config: DesignConfig,
     template: Template,
     audience: Audience,

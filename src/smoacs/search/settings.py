@@ -170,10 +170,12 @@ class SettlingSettings:
         least: Crystals that are let go at most where fewer designs are asked for.
         pool: Parents that an exhaustive search hands over at most, for each design asked for.
         least_pool: The same where fewer designs are asked for.
+        searched: Atoms that the candidates of a search for parents have together at least: fewer
+            than make 64 perovskites show too little, and cost less than to let one crystal go.
         round: Most crystals let go at a time.
         smallest: The fewest, as long as there are so many.
         patience: Crystals in a row without success after which it is asked whether to go on.
-        little_hope: Successes that are to be expected of all parents left, below which it ends then.
+        little_hope: Successes to be expected of all parents left, below which it ends then.
         waves: Most searches by gradients, each for parents that settling is expected to bring to
             the targets by what is known of it.
         poorest: Share of the settled crystals that succeed which the next wave counts on at least.
@@ -184,6 +186,7 @@ class SettlingSettings:
     least: int = 32
     pool: int = 16
     least_pool: int = 1_000
+    searched: int = 320
     round: int = 32
     smallest: int = 8
     patience: int = 32

@@ -30,9 +30,9 @@ def settled_result(
     config: DesignConfig,
     results: Sequence[DesignResult],
     rounds: Rounds,
+    *,
     seconds: float,
     end: str,
-    *,
     interrupted: bool,
 ) -> DesignResult:
     """One result of all waves and what settled.
@@ -75,7 +75,7 @@ def settled_result(
             rounds.parent_loss(row) if outcome is None else outcome.loss
             for row, outcome in zip(rows, outcomes, strict=True)
         ),
-        search={**_report(results), **_counts(rounds), "note": _notes(results, end)},
+        search={**results[0].search, **_counts(rounds), "note": _notes(results, end)},
         templates=tuple(parent.template for parent in parents) if first.templates else (),
         originals=tuple(p.original for p in parents if p.original is not None),
         settled=tuple(settled),
@@ -104,9 +104,7 @@ def _nearness(outcome: Outcome, row: int) -> tuple[bool, float, int]:
     return not outcome.holds, outcome.loss, row
 
 
-def _history(
-    results: Sequence[DesignResult], rounds: Rounds, rows: Sequence[int]
-) -> pd.DataFrame:
+def _history(results: Sequence[DesignResult], rounds: Rounds, rows: Sequence[int]) -> pd.DataFrame:
     """Histories of the parents, their candidates numbered as the rows are."""
     place = {
         (rounds.pool.parents[row].wave, rounds.pool.parents[row].candidate): number
@@ -125,10 +123,6 @@ def _history(
     )
 
 
-def _report(results: Sequence[DesignResult]) -> dict[str, object]:
-    return dict(results[0].search)
-
-
 def _counts(rounds: Rounds) -> dict[str, object]:
     outcomes = rounds.outcomes.values()
     return {
@@ -141,5 +135,4 @@ def _counts(rounds: Rounds) -> dict[str, object]:
 
 
 def _notes(results: Sequence[DesignResult], end: str) -> str:
-    said = [str(result.search.get("note", "")) for result in results]
-    return "; ".join(filter(None, dict.fromkeys([*said, end])))
+    return "; ".join(filter(None, [str(results[0].search.get("note", "")), end]))

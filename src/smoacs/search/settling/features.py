@@ -47,5 +47,3 @@ def _ion(symbol: str, charge: int) -> tuple[float, float, float, float]:
     pauling = element.X if np.isfinite(element.X) else 2.0  # a noble gas has none
     radius = ionic_radius(symbol, charge, COORDINATION) or 1.0
     return float(pauling), float(radius), float(element.group), float(element.row)
-
-

@@ -231,7 +231,8 @@ class Rounds:
         """Whether an end is a minimum, as far as that is known, and a crystal of its kind."""
         if settled.structure is None or not settled.converged or settled.lowest_frequency <= STABLE:
             return False
-        return same_connectivity(self.pool.parents[row].structure, settled.structure)
+        kept: bool = same_connectivity(self.pool.parents[row].structure, settled.structure)
+        return kept
 
 
 def _tensors(values: Values) -> dict[str, torch.Tensor]:

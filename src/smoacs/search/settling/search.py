@@ -1,8 +1,8 @@
 """Designs at a minimum: parents are searched, let go, and what comes of them decides what is next.
 
-A search for crystals at rest in their symmetry gives parents. An exhaustive one gives many more than
-it is asked for: all whose targets settling may bring within reach. One by gradients goes on in waves,
-each aimed at where, by all that has settled, crystals come from that end within the targets.
+A search for crystals at rest in their symmetry gives parents. An exhaustive one gives many more
+than it is asked for: all that settling may bring within the targets. One by gradients goes on in
+waves, each aimed at where, by all that has settled, crystals come from that end within them.
 """
 
 import logging
@@ -132,8 +132,19 @@ class MinimumSearch:
         if end:
             log.info("%s", end)
         return settled_result(
-            self._config, self._results, self._rounds, self._seconds, end, interrupted=interrupted
+            self._config,
+            self._results,
+            self._rounds,
+            seconds=self._seconds,
+            end=end,
+            interrupted=interrupted,
         )
+
+    @property
+    def _candidates(self) -> int:
+        """Candidates of the first search for parents."""
+        template, _ = self._templates[0]
+        return max(self._config.n, self._settings.searched // template.n_sites)
 
     def _asked(self) -> dict[str, Any] | None:
         """What the next wave is asked for; None if there is none."""
@@ -142,14 +153,14 @@ class MinimumSearch:
             asked: dict[str, Any] = self._before["asked"]
             return asked
         if wave < len(self._packed) or not wave:
-            return {"n": config.n, "steps": config.steps, "shifts": {}}
+            return {"n": self._candidates, "steps": config.steps, "shifts": {}}
         by_gradients = all(result.search.get("method") == "gradient" for result in self._results)
         if not by_gradients or wave >= self._settings.waves or self._rounds.is_done:
             return None
-        calls = config.n * config.steps - sum(r.predictor_calls for r in self._results)
+        calls = self._candidates * config.steps - sum(r.predictor_calls for r in self._results)
         rate = max(self._rounds.n_met / max(len(self._rounds.outcomes), 1), self._settings.poorest)
         wanted = math.ceil(max(config.n - self._rounds.n_met, config.n // 4, 1) / rate)
-        n = min(wanted, config.n, self._rounds.budget - len(self._rounds.outcomes))
+        n = min(wanted, self._candidates, self._rounds.budget - len(self._rounds.outcomes))
         n = min(n, calls // self._settings.wave_steps)
         if n < 1:
             return None

@@ -21,12 +21,17 @@ RARE: Final = 0.05
 """The chance to stay a crystal of the kind at a minimum is never taken for smaller than this, nor
 for larger than 1 less this."""
 
+WIDE: Final = 0.5
+"""A probability whose logarithm needs no digits of the tails."""
+
 Floats = NDArray[np.float64]
 
 
 class Ridge:
-    """Linear regression with a penalty on the coefficients (A. E. Hoerl and R. W. Kennard,
-    Technometrics 12, 55 (1970)), solved for the M crystals, which are fewer than the features.
+    """Linear regression with a penalty on the coefficients.
+
+    A. E. Hoerl and R. W. Kennard, Technometrics 12, 55 (1970); in the form of as many equations as
+    there are crystals, which are fewer than the features.
 
     Attributes:
         errors: Root mean square error of each value for a crystal left out, [V].
@@ -149,5 +154,5 @@ def _log_between(low: Floats, high: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         pair = np.stack([log_ndtr(high), log_ndtr(low)])
         exact = logsumexp(pair, axis=0, b=np.array([[1.0], [-1.0]]))
-        found: Floats = np.where(wide > 0.5, np.log(wide), exact)
+        found: Floats = np.where(wide > WIDE, np.log(wide), exact)
     return found
