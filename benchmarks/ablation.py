@@ -57,7 +57,7 @@ def measure(
         ),
         n=n,
         seed=seed,
-        at_rest=False,
+        rest="none",
         search="gradient",
         device="cpu",
     )

@@ -51,7 +51,7 @@ def main() -> None:
                 "0.8 <= tolerance_factor <= 1.0",
             ],
             seed=args.seed,
-            at_rest=True,
+            rest="symmetry",
         ).save(folder)
     smoacs.check(folder)
     smoacs.check(folder, dft="gpaw", sample=args.draw, seed=args.seed, workers=args.workers)

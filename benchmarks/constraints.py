@@ -78,9 +78,9 @@ class Case:
     templates: Sequence[str]
     n: int = 96
     ways: Sequence[Mapping[str, object]] = (
-        {"at_rest": False},
+        {"rest": "none"},
         {"preset": "paper"},
-        {"at_rest": True, "search": "gradient"},
+        {"rest": "symmetry", "search": "gradient"},
     )
 
 
@@ -166,8 +166,8 @@ CASES = (
         {"elements": "K Ca Ti Zr O F", "max_elements": {"X": 1}, "min_distance": 0.7},
         ("perovskite", "rutile", "rock-salt"),
         ways=(
-            {"search": "exhaustive", "at_rest": False},
-            {"search": "exhaustive", "at_rest": False, "symmetry": "space-group"},
+            {"search": "exhaustive", "rest": "none"},
+            {"search": "exhaustive", "rest": "none", "symmetry": "space-group"},
         ),
     ),
     Case("seeds", {"symmetry": "space-group", "forbidden": "no-toxic", "frozen": ()}, (SEEDS,)),
@@ -200,7 +200,7 @@ def run(
 def unruled(case: Case, template: str, args: argparse.Namespace) -> list[bool]:
     """Which candidates of a search without the constraints obey none the less."""
     config = config_of(case, template, args, case.settings)
-    free = config_of(case, template, args, {"n": CONTROLS, "at_rest": False})
+    free = config_of(case, template, args, {"n": CONTROLS, "rest": "none"})
     result = run_search(free, predictor=Temptation(), seeds=seeds_of(template))
     return [not text for text in broken(config, result)]
 

@@ -103,7 +103,7 @@ def measure(weights: str | None, cells: int = 256, rounds: int = 5) -> dict[str,
         rounds,
     )
     targets = tuple(t for t in STEP_TARGETS if t.split()[0] in combined.properties)
-    config = DesignConfig(targets=targets, n=cells, steps=rounds, at_rest=False)
+    config = DesignConfig(targets=targets, n=cells, steps=rounds, rest="none")
     result = run_search(config, predictor=combined)
     return {
         "cells": cells,

@@ -29,7 +29,7 @@ SETTINGS: Final = smoacs.DesignConfig(
     targets=["band_gap = 1.5 ± 0.2", "formation_energy < -0.5"],
     forbidden=OPEN_F,
     n=128,
-    at_rest=True,
+    rest="symmetry",
 )
 
 COLUMNS: Final = ("formula", "chosen_for", "band_gap", "dft_band_gap", "dft_pressure", "confirmed")

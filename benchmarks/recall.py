@@ -99,7 +99,7 @@ def enumerate_all(
     """Properties at rest of every composition that comes to rest, and what that took."""
     begin = time.perf_counter()
     targets = (*(f"{name} > -1000000" for name in properties), WIDEST)
-    config = config_of(targets, args, search="exhaustive", at_rest=True, n=1)
+    config = config_of(targets, args, search="exhaustive", rest="symmetry", n=1)
     result = run_search(config, predictor=predictor)
     every = result.decorations
     if every is None:
@@ -140,7 +140,7 @@ def measure(
             {
                 "seed": seed,
                 "method": method,
-                "at_rest": run.result.config.at_rest,
+                "rest": run.result.config.rest,
                 "success": round(float(run.table["success"].mean()), 4),
                 "distinct": len(found),
                 "of_those_that_exist": len(found & exist),

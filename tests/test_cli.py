@@ -30,7 +30,7 @@ from smoacs.templates import TEMPLATE_NAMES
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
 EASY = ["-t", "density > 0.001"]
 HOPELESS = ["-t", "density > 1000"]
-SMALL = ["-n", "4", "--steps", "3", "--device", "cpu"]
+SMALL = ["-n", "4", "--steps", "3", "--device", "cpu", "--rest", "symmetry"]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_design_writes_a_run_and_says_what_came_out(here, weights, capsys):
     assert captured.err.count("\n") == 1
     summary = json.loads((here / "run" / "summary.json").read_text())
     assert summary["n"] == 4
-    assert summary["config"]["at_rest"] is True
+    assert summary["config"]["rest"] == "symmetry"
     assert summary["config"]["search"] == "auto"
     assert summary["neutral_rate"] == 1
     assert summary["success_rate"] > 0

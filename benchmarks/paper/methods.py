@@ -31,16 +31,16 @@ from smoacs.targets import Target
 from smoacs.templates import Template
 
 OURS: dict[str, dict[str, object]] = {
-    "default": {"at_rest": True, "search": "auto"},
-    "no-rest": {"at_rest": False, "search": "gradient"},
-    "paper": {"at_rest": False, "search": "gradient", "preset": "paper"},
+    "default": {"rest": "symmetry", "search": "auto"},
+    "no-rest": {"rest": "none", "search": "gradient"},
+    "paper": {"rest": "none", "search": "gradient", "preset": "paper"},
 }
 """Settings of our searches by the name of the method, complete, so that no default changes them."""
 
 EXHAUSTIVE = "exhaustive"
-ALL_RELAXED: dict[str, object] = {"at_rest": True, "search": "exhaustive"}
+ALL_RELAXED: dict[str, object] = {"rest": "symmetry", "search": "exhaustive"}
 
-RIVAL: dict[str, object] = {"at_rest": False, "search": "gradient"}
+RIVAL: dict[str, object] = {"rest": "none", "search": "gradient"}
 """Settings from which a rival takes template and charges; what it searches by is its own."""
 
 METHODS = (*OURS, EXHAUSTIVE, *RIVALS, *GENERATIVE)
@@ -211,7 +211,7 @@ def _ours(
         config=config,
         template=result.template if problem.keeps_template else None,
         structures=structures,
-        at_rest=structures if config.at_rest else None,
+        at_rest=structures if config.rests else None,
         calls=counting.calls,
         seconds=counting.seconds,
         finds=counting.finds,

@@ -12,7 +12,7 @@ from smoacs.errors import InputError
     ("text", "expected"),
     [
         ("n=8", {"n": 8}),
-        ("at_rest = false", {"at_rest": False}),
+        ("rest = none", {"rest": "none"}),
         ("oxidation_table=smact", {"oxidation_table": "smact"}),
         ("oxidation_table='smact'", {"oxidation_table": "smact"}),
         ("lattice={a=[3.8, 4.2], gamma=90}", {"lattice": {"a": [3.8, 4.2], "gamma": 90}}),

@@ -152,7 +152,7 @@ SETTINGS = (
         "repeat": 1,
         "preset": "default",
         "search": "gradient",
-        "at_rest": True,
+        "rest": "symmetry",
         "conservative": 0.5,
         "device": "cpu",
         "batch_size": 4,
@@ -178,7 +178,7 @@ SETTINGS = (
         "same": ["X"],
         "pareto": False,
         "search": "exhaustive",
-        "at_rest": False,
+        "rest": "none",
         "database": "designs.db",
     },
     {

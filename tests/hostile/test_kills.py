@@ -26,6 +26,7 @@ ENGINE = (sys.executable, str(Path(__file__).parents[1] / "dft" / "fake_engine.p
 DESIGN = [
     *("design", "perovskite", "-t", "density > 0.001", "-n", "6", "--steps", "12"),
     *("--site", "A=K,Rb,Cs", "--predictor", "tiny.safetensors", "--device", "cpu", "--out", "run"),
+    *("--rest", "symmetry"),
 ]
 
 pytestmark = pytest.mark.slow
@@ -201,6 +202,7 @@ def test_learn(number, tmp_path):
         predictor=str(weights),
         device="cpu",
         elements=("K", "Rb", "Cs", "Mg", "Ca", "F", "Cl", "Br"),
+        rest="symmetry",
     )
     settings = LearnSettings(rounds=2, per_round=3, epochs=3, learning_rate=0.1)
     oracle = ToyOracle()

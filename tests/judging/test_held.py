@@ -96,7 +96,7 @@ def test_designs_with_frozen_atoms_are_found_at_rest(search):
         "template": "spinel",
         "elements": "Mg Al O",
         "frozen": "X",
-        "at_rest": True,
+        "rest": "symmetry",
         "search": search,
         "n": 1,
         "steps": 60,

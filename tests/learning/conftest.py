@@ -80,6 +80,7 @@ def config(weights):
         predictor=str(weights),
         device="cpu",
         elements=tuple(GAPS),
+        rest="symmetry",
     )
 
 

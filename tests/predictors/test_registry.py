@@ -2,7 +2,15 @@ import pytest
 import torch
 
 from smoacs.errors import InputError
-from smoacs.predictors import BUILTIN, installed_predictors, load_predictor, registry
+from smoacs.predictors import (
+    BUILTIN,
+    CombinedPredictor,
+    NetworkPredictor,
+    installed_predictors,
+    load_predictor,
+    load_settling_predictor,
+    registry,
+)
 from smoacs.predictors.weights.storage import save_weights
 from toys import PairEnergy
 
@@ -53,3 +61,16 @@ def test_plugin(monkeypatch):
 def test_device_that_is_not_there(device):
     with pytest.raises(InputError, match=device):
         load_predictor(device=device)
+
+
+def test_designs_settle_on_the_predictor_itself_unless_it_brings_an_energy_for_that(
+    monkeypatch, network, header
+):
+    monkeypatch.setattr(registry, "settling_network", lambda: None)
+    builtin = load_predictor(device="cpu")
+    assert load_settling_predictor(builtin) is builtin
+    own = NetworkPredictor(network, header, torch.zeros(0, dtype=torch.int64))
+    monkeypatch.setattr(registry, "settling_network", lambda: own)
+    assert load_settling_predictor(builtin) is own
+    others = CombinedPredictor([PairEnergy(), builtin])
+    assert load_settling_predictor(others) is others  # the energy is another's

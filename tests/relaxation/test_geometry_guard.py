@@ -55,7 +55,7 @@ def bare(structure):
     ],
 )
 def test_designs_at_rest_keep_the_space_group(name):
-    result = designed(template=name, symmetry="space-group", at_rest=True)
+    result = designed(template=name, symmetry="space-group", rest="symmetry")
     for structure in result.structures:
         analyzer = SpacegroupAnalyzer(bare(structure), symprec=0.01)
         assert analyzer.get_space_group_number() == result.template.symmetry.number
@@ -89,7 +89,7 @@ def test_ranges_are_never_left(preset, template, symmetry, lattice):
 
 
 def test_axes_with_ranges_of_their_own_are_not_made_equal_at_rest():
-    result = designed(lattice={"a": (3.8, 3.9), "b": (4.5, 5.0)}, at_rest=True)
+    result = designed(lattice={"a": (3.8, 3.9), "b": (4.5, 5.0)}, rest="symmetry")
     lengths = np.array([structure.lattice.abc for structure in result.structures])
     assert (lengths[:, 0] <= 3.9 + 1e-9).all()
     assert (lengths[:, 1] >= 4.5 - 1e-9).all()
@@ -97,7 +97,7 @@ def test_axes_with_ranges_of_their_own_are_not_made_equal_at_rest():
 
 def test_frozen_sites_stay_and_others_go_no_farther_than_they_may():
     result = designed(
-        template="spinel", frozen="A B[0]", max_displacement={"X": 0.01}, at_rest=True
+        template="spinel", frozen="A B[0]", max_displacement={"X": 0.01}, rest="symmetry"
     )
     start = result.template.frac_coords
     moved = np.array([structure.frac_coords - start for structure in result.structures])
@@ -236,7 +236,7 @@ def test_each_candidate_of_several_seeds_keeps_its_own_template(at_rest):
         "Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
     )
     cesium = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    settings = config(n=5, steps=6, at_rest=at_rest)
+    settings = config(n=5, steps=6, rest="symmetry" if at_rest else "none")
     result = run_search(settings, predictor=Both(), seeds=[rock_salt, cesium])
     sizes = [len(structure) for structure in result.structures]
     assert at_rest or sizes == [8, 2, 8, 2, 8]

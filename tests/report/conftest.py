@@ -100,7 +100,7 @@ def write_run(folder: Path, n: int, *, repeat: int = 1, template: str = "perovsk
             "repeat": repeat,
             "targets": ["band_gap = 2.5 +- 0.2", "formation_energy < -0.5"],
             "preset": "default",
-            "at_rest": True,
+            "rest": "symmetry",
             "predictor": None,
             "elements": None,
             "forbidden": ["Pb"],

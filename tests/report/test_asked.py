@@ -13,7 +13,7 @@ EXAMPLES = [
     ({"search": "exhaustive"}, "exhaustive"),
     ({"pareto": False}, "no"),
     ({"functions": ("score", "cost")}, "score cost"),
-    ({"at_rest": True}, "at a minimum of the predicted energy"),
+    ({"rest": "symmetry"}, "at a minimum of the predicted energy within the template's symmetry"),
     ({"conservative": 1.5}, "by 1.5 × the standard deviation"),
     ({"predictor": "mp2018"}, "mp2018"),
     ({"device": "cpu"}, "cpu"),

@@ -357,3 +357,20 @@ def test_missing_file_and_folder_are_named(tmp_path):
         DesignConfig.from_toml(tmp_path / "none.toml")
     with pytest.raises(InputError, match="cannot be read"):
         DesignConfig.from_toml(tmp_path)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_the_setting_that_rest_has_taken_the_place_of_is_named(value, tmp_path):
+    with pytest.raises(
+        InputError, match=r"at_rest is rest by now: .*'symmetry'.*'none'.*'minimum'"
+    ):
+        DesignConfig.from_mapping({"targets": (GAP,), "at_rest": value})
+    file = tmp_path / "config.toml"
+    file.write_text(f'targets = ["{GAP}"]\nat_rest = {str(value).lower()}\n')
+    with pytest.raises(InputError, match=r"config\.toml: at_rest is rest by now"):
+        DesignConfig.from_toml(file)
+
+
+def test_rest_is_one_of_three():
+    with pytest.raises(InputError, match=r"rest = .* is not right: rest must be 'minimum'"):
+        DesignConfig(targets=(GAP,), rest="soon")

@@ -118,7 +118,7 @@ def test_training_learns_repeats_and_is_kept(generator, table, tmp_path, monkeyp
 
 def contest(generator, *, relaxes=False, seed=0, budget=1000, targets=TARGETS):
     predictor = toys()
-    config = DesignConfig(targets=targets, at_rest=False, search="gradient")
+    config = DesignConfig(targets=targets, rest="none", search="gradient")
     targets = config.wanted
     counting = CountingPredictor(predictor, targets, budget=budget, at_rest=relaxes)
     template = config.resolved_template(predictor.elements)

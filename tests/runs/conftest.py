@@ -20,7 +20,11 @@ NAN = float("nan")
 @pytest.fixture
 def config():
     return DesignConfig(
-        targets=("band_gap = 2.5 ± 0.2", "formation_energy < -0.5"), n=5, steps=3, seed=4
+        targets=("band_gap = 2.5 ± 0.2", "formation_energy < -0.5"),
+        n=5,
+        steps=3,
+        seed=4,
+        rest="symmetry",
     )
 
 

@@ -168,7 +168,17 @@ def test_a_mistake_found_late_leaves_nothing(out):
 
 def test_the_command_line_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arguments = ["perovskite", "-t", "density > 0.001", "-n", "2", "--steps", "6"]
+    arguments = [
+        "perovskite",
+        "-t",
+        "density > 0.001",
+        "-n",
+        "2",
+        "--steps",
+        "6",
+        "--rest",
+        "symmetry",
+    ]
     real = smoacs.runs.execute
     monkeypatch.setattr(
         smoacs.runs,
@@ -238,7 +248,7 @@ while kills:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(
-    ("settings", "kills"), [({}, 20), ({"at_rest": True}, 5), ({"preset": "paper"}, 5)], ids=str
+    ("settings", "kills"), [({}, 20), ({"rest": "symmetry"}, 5), ({"preset": "paper"}, 5)], ids=str
 )
 def test_kill_9_at_random_moments(settings, kills, tmp_path):
     targets = ("formation_energy < -0.5",)

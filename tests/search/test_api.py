@@ -16,11 +16,12 @@ TASK = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5", "0.8 <= tolerance_fa
 
 
 def config(**settings):
-    return DesignConfig(**{"targets": TASK, "n": 6, "steps": 10, "device": "cpu", **settings})
+    wanted = {"targets": TASK, "n": 6, "steps": 10, "device": "cpu", "rest": "symmetry"}
+    return DesignConfig(**{**wanted, **settings})
 
 
 def toy_config(**settings):
-    return config(**{"targets": ("toy < 0.3",), **settings})
+    return config(**{"targets": ("toy < 0.3",), "rest": None, **settings})
 
 
 def same(first, second):
@@ -49,7 +50,7 @@ def strontium_titanate(tmp_path):
 
 
 def test_what_comes_back(result):
-    assert result.config == config(at_rest=True)  # as decided
+    assert result.config == config(rest="symmetry")  # as decided
     assert len(result.structures) == len(result.combinations) == 6
     assert result.steps == 10
     assert result.timings["total"] >= result.timings["predictor"] > 0
@@ -118,7 +119,7 @@ def test_free_template_from_a_file(strontium_titanate, preset):
 
 def test_free_template_with_the_shipped_weights(strontium_titanate):
     targets = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5")
-    settings = {"targets": targets, "n": 3, "steps": 6, "at_rest": False}
+    settings = {"targets": targets, "n": 3, "steps": 6, "rest": "none"}
     result = run_search(config(template=str(strontium_titanate), **settings))
     assert result.history.notna().all().all()
     angles = np.array([s.lattice.angles for s in result.structures])
@@ -199,7 +200,9 @@ class MyPredictor:
 
 
 def test_users_own_predictor():
-    result = run_search(config(targets=("mean_number < 11",), steps=40), predictor=MyPredictor())
+    result = run_search(
+        config(targets=("mean_number < 11",), steps=40, rest="none"), predictor=MyPredictor()
+    )
     assert result.history.columns[-1] == "mean_number"
     symbols = {site.specie.symbol for s in result.structures for site in s}
     assert symbols <= MyPredictor.elements

@@ -12,7 +12,6 @@ from smoacs.search import run_search
 from smoacs.search.plan import (
     Cost,
     plan_search,
-    rest_by_default,
     with_rest_decided,
 )
 from smoacs.search.settings import ExhaustiveSettings
@@ -30,51 +29,79 @@ def config(**settings):
 
 def test_defaults():
     assert config().search == "auto"
-    assert config().at_rest is None
+    assert config().rest is None
+
+
+def decided(predictor=WITH_ENERGY, *, templates=None, **settings):
+    wanted = config(**settings)
+    templates = templates or [wanted.resolved_template()]
+    found, note = with_rest_decided(wanted, templates, predictor)
+    return found.rest, note
 
 
 @pytest.mark.parametrize("name", ["perovskite", "rutile", "wurtzite", "half-heusler", "garnet"])
-def test_designs_rest(name):
-    assert rest_by_default(build_template(name), WITH_ENERGY, "default")
-    assert not rest_by_default(build_template(name), WITH_ENERGY, "paper")
-    assert not rest_by_default(build_template(name), Bowl(), "default")
+def test_designs_are_at_a_minimum(name):
+    assert decided(template=name) == ("minimum", "")
+    assert decided(template=name, preset="paper") == ("none", "")
 
 
-def test_lattices_that_were_chosen_do_not():
-    wanted = config(lattice={"a": (3.9, 4.0)})
-    assert not rest_by_default(wanted.resolved_template(), WITH_ENERGY, "default")
-    wide = config(lattice={"a": (3.5, 4.5)})
-    assert rest_by_default(wide.resolved_template(), WITH_ENERGY, "default")
+@pytest.mark.parametrize(
+    ("settings", "rest", "reason"),
+    [
+        ({"frozen": ("A",)}, "symmetry", "frozen holds"),
+        ({"max_displacement": {"X": 0.05}}, "symmetry", "max_displacement holds"),
+        ({"symmetry": "space-group"}, "symmetry", "symmetry = space-group holds"),
+        ({"lattice": {"a": (3.5, 4.5)}}, "symmetry", "lattice holds"),
+        ({"lattice": {"a": (3.9, 4.0)}}, "none", "the lattice is held"),
+    ],
+    ids=str,
+)
+def test_what_holds_a_crystal_is_named_where_it_cannot_be_let_go(settings, rest, reason):
+    found, note = decided(**settings)
+    assert found == rest
+    assert note.startswith(f"rest = {rest}, not minimum: {reason}")
+    with pytest.raises(InputError, match=r"rest = minimum lets .* go, which .* forbids"):
+        config(**settings, rest="minimum")
+
+
+def test_without_an_energy_there_is_no_rest():
+    assert decided(Bowl()) == (
+        "none",
+        "rest = none, not minimum: the predictor gives no formation_energy",
+    )
 
 
 def test_what_was_asked_for_stays():
     free = build_template("perovskite")
     held = config(lattice={"a": (3.9, 4.0)}).resolved_template()
-    for asked in (True, False):
-        assert with_rest_decided(config(at_rest=asked), [free, held], Bowl()).at_rest is asked
-    assert with_rest_decided(config(), [free, free], WITH_ENERGY).at_rest is True
-    assert with_rest_decided(config(), [free, held], WITH_ENERGY).at_rest is False
+    for asked in ("minimum", "symmetry", "none"):
+        assert decided(Bowl(), templates=[free, held], rest=asked) == (asked, "")
+    assert decided(templates=[free, free])[0] == "minimum"
+    assert decided(templates=[free, held])[0] == "none"
 
 
-def test_a_result_says_what_was_decided():
-    settings = {"n": 2, "steps": 2, "elements": "K Na Mg Zn F Cl"}
-    assert run_search(config(**settings), predictor=WITH_ENERGY).config.at_rest is True
-    assert run_search(config(**settings), predictor=Bowl()).config.at_rest is False
-    paper = config(**settings, preset="paper")
-    assert run_search(paper, predictor=WITH_ENERGY).config.at_rest is False
+def test_a_result_says_what_was_decided_and_why():
+    settings = {"n": 2, "steps": 2, "elements": "K Na Mg Zn F Cl", "frozen": ("A",)}
+    found = run_search(config(**settings), predictor=WITH_ENERGY)
+    assert found.config.rest == "symmetry"
+    assert "frozen holds" in found.search["note"]
+    assert run_search(config(**settings), predictor=Bowl()).config.rest == "none"
+    paper = run_search(config(**settings, preset="paper"), predictor=WITH_ENERGY)
+    assert paper.config.rest == "none"
+    assert not paper.search["note"]
     with pytest.raises(InputError, match="need a predictor of formation_energy"):
-        run_search(config(**settings, at_rest=True), predictor=Bowl())
+        run_search(config(**settings, rest="symmetry"), predictor=Bowl())
 
 
 def plan(predictor=WITH_ENERGY, **settings):
     wanted = config(elements="K Na Mg Zn F Cl", **settings)
     template = wanted.resolved_template()
-    wanted = with_rest_decided(wanted, [template], predictor)
+    wanted, _ = with_rest_decided(wanted, [template], predictor)
     return plan_search(wanted, template, predictor, settings=SETTINGS)
 
 
 def test_without_rest_auto_searches_by_gradients_and_has_nothing_to_say():
-    for found in (plan(at_rest=False), plan(preset="paper"), plan(Bowl())):
+    for found in (plan(rest="none"), plan(preset="paper"), plan(Bowl())):
         assert found.space is None
         assert not found.note
 
@@ -88,7 +115,7 @@ def test_at_rest_the_budget_decides():
 
 def unfinished(number=SETTINGS, **settings):
     """A plan on a space of 1,104 perovskites, which take about 3,800 calls."""
-    wanted = config(**{"elements": MANY, "at_rest": True, "steps": 100, **settings})
+    wanted = config(**{"elements": MANY, "rest": "symmetry", "steps": 100, **settings})
     template = wanted.resolved_template()
     return plan_search(wanted, template, WITH_ENERGY, settings=number)
 
@@ -156,9 +183,9 @@ def test_a_held_length_counts_on_any_axis():
     bounds = np.array(template.length_bounds)
     bounds[:, 2] = 4.0, 4.1
     held = replace(template, length_bounds=bounds)
-    assert not rest_by_default(held, WITH_ENERGY, "default")
+    assert decided(templates=[held])[0] == "none"
 
 
 def test_paper_and_rest_exclude_each_other():
     with pytest.raises(InputError, match="exclude each other"):
-        DesignConfig(targets=("band_gap > 1",), preset="paper", at_rest=True)
+        DesignConfig(targets=("band_gap > 1",), preset="paper", rest="symmetry")

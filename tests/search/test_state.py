@@ -30,7 +30,7 @@ SEARCHES = {
     "extreme": ({"targets": ("minimize toy",), "n": 3, "steps": 24}, Bowl),
     "paper": ({"targets": ("toy < 0.3",), "n": 6, "steps": 16, "preset": "paper"}, Bowl),
     "at rest": (
-        {"targets": ("formation_energy < -0.1",), "n": 3, "steps": 24, "at_rest": True},
+        {"targets": ("formation_energy < -0.1",), "n": 3, "steps": 24, "rest": "symmetry"},
         PairEnergy,
     ),
     "front": ({"targets": ("minimize price", "minimize weight"), "n": 4, "steps": 24}, Conflict),
@@ -39,7 +39,7 @@ SEARCHES = {
             "targets": ("formation_energy < -0.1",),
             "n": 2,
             "steps": 10,
-            "at_rest": True,
+            "rest": "symmetry",
             "repeat": 2,
         },
         PairEnergy,

@@ -178,6 +178,7 @@ class SettlingSettings:
         little_hope: Successes to be expected of all parents left, below which it ends then.
         waves: Most searches by gradients, each for parents that settling is expected to bring to
             the targets by what is known of it.
+        wave_calls: Predictor calls of all waves together, for each that the first may have.
         poorest: Share of the settled crystals that succeed which the next wave counts on at least.
         wave_steps: Fewest steps of a wave.
     """
@@ -192,6 +193,7 @@ class SettlingSettings:
     patience: int = 32
     little_hope: float = 0.5
     waves: int = 4
+    wave_calls: int = 2
     poorest: float = 0.2
     wave_steps: int = 20
 

@@ -64,7 +64,7 @@ def all_perovskites():
 
 def config(**settings):
     wanted = {"targets": ("band_gap = 4.8 ± 0.2",), "device": "cpu", "search": "exhaustive"}
-    return DesignConfig(**{**wanted, "at_rest": True, **settings})
+    return DesignConfig(**{**wanted, "rest": "symmetry", **settings})
 
 
 def judged(result, wanted, predictor):
@@ -163,7 +163,7 @@ def test_what_is_given_up_saves_calls_and_loses_nothing(springs):
     ids=["an extreme", "any lattice"],
 )
 def test_nothing_is_given_up_that_might_count(springs, targets, at_rest):
-    wanted = config(targets=targets, at_rest=at_rest, n=3)
+    wanted = config(targets=targets, rest="symmetry" if at_rest else "none", n=3)
     result = run_search(wanted, predictor=springs, settings=SOON)
     assert result.search["given_up"] == 0
     if at_rest:
@@ -310,7 +310,7 @@ def test_the_nearest_misses_come_back_where_nothing_succeeds(springs):
 
 def test_lattices_that_need_not_rest_are_scaled(springs):
     resting = run_search(config(n=100), predictor=springs)
-    strained = run_search(config(at_rest=False, n=100), predictor=springs)
+    strained = run_search(config(rest="none", n=100), predictor=springs)
     assert species(strained.structures) > species(resting.structures)
     gaps = np.array([400 / s.volume for s in strained.structures])
     assert ((gaps >= 4.6 - 1e-3) & (gaps <= 5.0 + 1e-3)).all()
@@ -323,13 +323,13 @@ def test_a_predictor_without_energy_is_scanned():
         def __call__(self, crystals, neighbors):
             return {"band_gap": super().__call__(crystals, neighbors)["band_gap"]}
 
-    result = run_search(config(at_rest=False, n=100), predictor=Gap())
+    result = run_search(config(rest="none", n=100), predictor=Gap())
     assert len(result.structures) > 30
 
 
 def test_conflicting_targets_return_the_true_front():
     toy = Conflict()
-    wanted = config(at_rest=False, targets=("minimize price", "minimize weight"), n=300)
+    wanted = config(rest="none", targets=("minimize price", "minimize weight"), n=300)
     run = run_design(wanted, predictor=toy)
     every = run.result.decorations[["price", "weight"]].to_numpy()
     front = {
@@ -442,7 +442,7 @@ def test_keywords_of_design(springs):
     run = design(
         targets=["band_gap = 4.8 ± 0.2"],
         search="auto",
-        at_rest=True,
+        rest="symmetry",
         predictor=springs,
         device="cpu",
         sites={"A": "K"},

@@ -120,8 +120,9 @@ def test_losses_are_those_of_the_result():
     assert list(stage.losses) == pytest.approx(found.tolist(), abs=1e-5)
 
 
-# ---- whole searches: {} polishes, {"at_rest": True} settles
+# ---- whole searches: {} polishes, {"rest": "symmetry"} settles
 
+REST = {True: "symmetry", False: "none"}
 EITHER = pytest.mark.parametrize("at_rest", [False, True], ids=["polished", "settled"])
 
 
@@ -145,7 +146,7 @@ def formulas(result):
 @pytest.mark.parametrize("template", ["perovskite", "rutile"])
 def test_successes_are_distinct(template, at_rest):
     predictor = Stack()
-    result = searched(predictor, template=template, at_rest=at_rest)
+    result = searched(predictor, template=template, rest=REST[at_rest])
     assert all(result.met)
     assert len(set(formulas(result))) == 8
     assert evaluate(predictor, crystals_of(result))["toy"].max() < 0.25
@@ -156,14 +157,14 @@ def test_successes_are_distinct(template, at_rest):
 @EITHER
 def test_calls_are_counted_and_within_the_budget(at_rest):
     predictor = Stack()
-    result = searched(predictor, targets=("toy < 0.12",), steps=40, at_rest=at_rest)
+    result = searched(predictor, targets=("toy < 0.12",), steps=40, rest=REST[at_rest])
     assert result.predictor_calls == predictor.calls
     assert result.predictor_calls <= 40 * 8
 
 
 @EITHER
 def test_the_search_ends_when_all_have_succeeded(at_rest):
-    result = searched(Stack(), targets=("toy < 1",), at_rest=at_rest)
+    result = searched(Stack(), targets=("toy < 1",), rest=REST[at_rest])
     assert result.predictor_calls < 0.8 * 80 * 8
     assert result.steps == 80
     assert result.history["step"].max() == 80
@@ -171,7 +172,7 @@ def test_the_search_ends_when_all_have_succeeded(at_rest):
 
 @EITHER
 def test_the_best_is_kept_where_a_property_is_to_be_small(at_rest):
-    settings = {"targets": ("minimize toy",), "n": 4, "steps": 120, "at_rest": at_rest}
+    settings = {"targets": ("minimize toy",), "n": 4, "steps": 120, "rest": REST[at_rest]}
     result = searched(Stack(), **settings)
     found = evaluate(Stack(), crystals_of(result))["toy"]
     assert float(found.min()) < Bowl().lowest(TEMPLATE) + 0.1
@@ -184,7 +185,7 @@ def test_the_best_is_kept_where_a_property_is_to_be_small(at_rest):
 @EITHER
 def test_sites_without_a_choice_cost_few_calls(at_rest):
     sites = {"A": ["K"], "B": ["Mg"], "X": ["F"]}
-    result = searched(Stack(), targets=("toy < 0.01",), sites=sites, n=2, at_rest=at_rest)
+    result = searched(Stack(), targets=("toy < 0.01",), sites=sites, n=2, rest=REST[at_rest])
     assert result.predictor_calls < 2 * 80
     assert set(formulas(result)) == {"KMgF3"}
 
@@ -203,7 +204,7 @@ def test_conflicting_targets_spread(search):
 
 @EITHER
 def test_large_cells_swap_several_sites_at_once(at_rest):
-    settings = {"repeat": 2, "n": 4, "steps": 40, "at_rest": at_rest}
+    settings = {"repeat": 2, "n": 4, "steps": 40, "rest": REST[at_rest]}
     result = searched(Stack(), targets=("toy < 0.3",), **settings)
     found = evaluate(Stack(), crystals_of(result))["toy"]
     short = searched(Stack(), targets=("toy < 0.3",), **{**settings, "steps": 17})
@@ -227,7 +228,7 @@ class Unsure(Stack):
 def test_crystals_without_a_value_find_others(at_rest, more):
     """All candidates begin with potassium, and every success is without it."""
     sites = {"A": ("K", "Rb", "Cs"), "X": ("F", "Cl")}
-    settings = {"targets": ("toy < 1",), "n": 6, "at_rest": at_rest, "sites": sites, **more}
+    settings = {"targets": ("toy < 1",), "n": 6, "rest": REST[at_rest], "sites": sites, **more}
     result = searched(Unsure(), search="gradient", **settings)
     assert all("K" not in formula.replace("Kr", "") for formula in formulas(result))
     assert all(result.met)
@@ -269,7 +270,7 @@ def test_a_predictor_that_knows_nothing_ends_with_what_there_is(at_rest):
             out = super().__call__(crystals, neighbors)
             return {name: value * torch.nan for name, value in out.items()}
 
-    result = searched(Blank(), n=3, steps=20, at_rest=at_rest, search="gradient")
+    result = searched(Blank(), n=3, steps=20, rest=REST[at_rest], search="gradient")
     assert not any(result.met)
     assert len(result.structures) == 3
     assert result.predictor_calls <= 3 * 20
@@ -280,7 +281,7 @@ def test_a_design_at_rest_is_at_rest():
         targets=["band_gap = 3.1 ± 0.1", "0.8 <= tolerance_factor <= 1.0"],
         n=8,
         steps=40,
-        at_rest=True,
+        rest="symmetry",
         predictor=CombinedPredictor([Spring(), ToleranceFactor()]),
     )
     assert run.table["at_rest"].mean() > 0.8

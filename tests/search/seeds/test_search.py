@@ -26,7 +26,7 @@ N = 6
 
 
 def searched(predictor, keeper=None, seeds=SEEDS, **settings):
-    wanted = {"targets": ("toy < 0.2",), "n": N, "steps": 60, "at_rest": True, "device": "cpu"}
+    wanted = {"targets": ("toy < 0.2",), "n": N, "steps": 60, "rest": "symmetry", "device": "cpu"}
     config = DesignConfig(**{**wanted, "search": "gradient", **settings})
     return run_search(config, predictor=predictor, seeds=seeds, keeper=keeper)
 
@@ -129,7 +129,7 @@ def result_of(names, met, losses, calls, **search):
 
 
 def config_of(**settings):
-    wanted = {"targets": ("toy < 0.2",), "n": 6, "steps": 200, "at_rest": True}
+    wanted = {"targets": ("toy < 0.2",), "n": 6, "steps": 200, "rest": "symmetry"}
     return DesignConfig(**{**wanted, **settings})
 
 
@@ -142,7 +142,7 @@ def test_first_all_seeds_are_searched_from_themselves_and_anew():
     ]
     assert sum(part.config.n for part in parts) == 7
     assert len({part.config.seed for part in parts}) == len(parts)
-    for once in ({"at_rest": False}, {"search": "exhaustive"}):
+    for once in ({"rest": "none"}, {"search": "exhaustive"}):
         parts = next_parts(config_of(**once), 3, [], [])
         assert [(part.config.n, part.config.steps, part.at_seed) for part in parts] == [
             (2, 200, False)

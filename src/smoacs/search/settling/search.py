@@ -157,7 +157,9 @@ class MinimumSearch:
         by_gradients = all(result.search.get("method") == "gradient" for result in self._results)
         if not by_gradients or wave >= self._settings.waves or self._rounds.is_done:
             return None
-        calls = self._candidates * config.steps - sum(r.predictor_calls for r in self._results)
+        calls = self._settings.wave_calls * self._candidates * config.steps - sum(
+            result.predictor_calls for result in self._results
+        )
         rate = max(self._rounds.n_met / max(len(self._rounds.outcomes), 1), self._settings.poorest)
         wanted = math.ceil(max(config.n - self._rounds.n_met, config.n // 4, 1) / rate)
         n = min(wanted, self._candidates, self._rounds.budget - len(self._rounds.outcomes))

@@ -21,6 +21,9 @@ RARE: Final = 0.05
 """The chance to stay a crystal of the kind at a minimum is never taken for smaller than this, nor
 for larger than 1 less this."""
 
+CONSTANT: Final = 1e3
+"""Variance of the constant term, against 1 of each coefficient: next to no penalty."""
+
 WIDE: Final = 0.5
 """A probability whose logarithm needs no digits of the tails."""
 
@@ -44,7 +47,7 @@ class Ridge:
         self._known = (features - self._centre) / self._scale
         self._mean = values.mean(axis=0)
         change = values - self._mean
-        kernel = self._known @ self._known.T
+        kernel = self._known @ self._known.T + CONSTANT
         errors, weights = [], []
         for penalty in PENALTIES:
             inverse = np.linalg.inv(kernel + penalty * np.eye(len(kernel)))
@@ -59,7 +62,7 @@ class Ridge:
     def __call__(self, features: Floats) -> Floats:
         """Values of b others, [b, V]."""
         near = (features - self._centre) / self._scale
-        guessed: Floats = self._mean + (near @ self._known.T) @ self._weights
+        guessed: Floats = self._mean + (near @ self._known.T + CONSTANT) @ self._weights
         return guessed
 
 
