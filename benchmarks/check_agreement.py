@@ -27,7 +27,7 @@ TARGETS = ("band_gap = 2.5 ± 0.2", "formation_energy < -0.5", "0.8 <= tolerance
 def designs_of(path: Path | None, most: int) -> list[Structure]:
     """Crystals of a run, or new ones."""
     if path is None:
-        config = DesignConfig(targets=TARGETS, n=most, device="cpu")
+        config = DesignConfig(targets=TARGETS, n=most, device="cpu", rest="symmetry")
         found = run_search(config).structures
     else:
         run = read_run(path)

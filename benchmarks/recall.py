@@ -75,7 +75,7 @@ TASKS = (*GAPS, *STABLE, *STIFF, SIX)
 
 
 def config_of(targets: Sequence[str], args: argparse.Namespace, **settings: object) -> DesignConfig:
-    """Settings of a run; search and rest are the defaults."""
+    """Settings of a run at rest within its symmetry; the search is the default."""
     return DesignConfig.from_mapping(
         {
             "targets": targets,
@@ -83,6 +83,7 @@ def config_of(targets: Sequence[str], args: argparse.Namespace, **settings: obje
             "predictor": args.predictor,
             "n": args.n,
             "steps": args.steps,
+            "rest": "symmetry",
             **settings,
         }
     )

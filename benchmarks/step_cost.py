@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     predictor = load_predictor()
-    config = DesignConfig(targets=TARGETS, n=args.n, repeat=args.repeat)
+    config = DesignConfig(targets=TARGETS, n=args.n, repeat=args.repeat, rest="symmetry")
     generator = torch.Generator().manual_seed(0)
     space = DesignSpace.from_templates([config.resolved_template()] * args.n)
     candidates = Candidates.start(space, generator, score_noise=0.5, combination_noise=0.5)

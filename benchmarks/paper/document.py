@@ -59,7 +59,7 @@ predictor, beside other ways to search on the same predictor, criteria and budge
   relaxation count. A wrapper around the predictor counts for all methods alike. Ours, and the
   exhaustive search, may end earlier or later; the table tells.
 - **Two comparisons.** *By the published criteria* a crystal may be strained until the prediction
-  fits, as rivals and our search with `at_rest = false` do. Our default, whose designs must be at a
+  fits, as rivals and our search with `rest = "none"` do. Our default, whose designs must be at a
   minimum of the predicted energy, is held against them all the same. *At rest as well*, a success
   needs less than 3 GPa of pressure and 0.1 eV/Å of force; there rivals relax every crystal they
   look at.

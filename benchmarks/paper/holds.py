@@ -106,5 +106,5 @@ def share_that_holds(
 def _template(row: Row, predictor: Predictor) -> Template | None:
     if not row.problem.keeps_template:
         return None
-    config = DesignConfig(targets=row.criteria, repeat=row.problem.repeat)
+    config = DesignConfig(targets=row.criteria, repeat=row.problem.repeat, rest="symmetry")
     return config.resolved_template(predictor.elements)

@@ -82,7 +82,7 @@ def seeds(n: int, folder: Path) -> Record:
     record: Record = {"checkpoints_s": 0.0}
     watch(record, "checkpoints_s", "smoacs.runs.checkpoint", "Checkpoints", "keep")
     watch(record, "judge_s", "smoacs.runs.execute", "judge")
-    settings = {"search": "gradient", "steps": 12, "n": n, "targets": TARGETS}
+    settings = {"search": "gradient", "steps": 12, "n": n, "targets": TARGETS, "rest": "symmetry"}
     config = DesignConfig(template=str(folder / "seeds.extxyz"), **settings)
     with measured(record):
         execute(config, folder / "run")
@@ -98,7 +98,7 @@ def designs(n: int, folder: Path) -> Record:
     record: Record = {}
     watch(record, "judge_s", "smoacs.runs.execute", "judge")
     watch(record, "space_groups_s", "smoacs.judging.table", "space_group")
-    config = DesignConfig(n=n, steps=6, search="gradient", targets=TARGETS)
+    config = DesignConfig(n=n, steps=6, search="gradient", targets=TARGETS, rest="symmetry")
     out = folder / "run"
     with measured(record):
         execute(config, out)
@@ -145,7 +145,7 @@ def elements(n: int, _folder: Path) -> Record:
     for module in ("smoacs.search.guesses", "smoacs.search.exhaustive.regression"):
         watch(record, "regression_s", module, "Regression", "__init__")
     watch(record, "regression_s", "smoacs.search.exhaustive.regression", "spotri")
-    config = DesignConfig(n=64, steps=200, elements=ELEMENTS[:n], targets=TARGETS)
+    config = DesignConfig(n=64, steps=200, elements=ELEMENTS[:n], targets=TARGETS, rest="symmetry")
     with measured(record):
         result = run_design(config)
     found = dict(result.result.search)

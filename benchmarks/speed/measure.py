@@ -85,7 +85,7 @@ class Bench:
         self.device = device
         self.predictor = predictor
         self.targets = Targets.of(TARGETS)
-        config = DesignConfig(targets=TARGETS, n=point.n, repeat=point.repeat)
+        config = DesignConfig(targets=TARGETS, n=point.n, repeat=point.repeat, rest="symmetry")
         self.generator = torch.Generator().manual_seed(0)
         space = DesignSpace.from_templates(
             [config.resolved_template(predictor.elements)] * point.n, device

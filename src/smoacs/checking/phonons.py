@@ -64,7 +64,7 @@ def phonon_table(
         progress: Told the crystals that are done and those in all.
 
     Returns:
-        A row for each structure: `lowest_frequency` (THz), `dynamically_stable` (missing if that
+        A row for each structure: `phonon_frequency` (THz), `dynamically_stable` (missing if that
         is not known) and `phonon_failure`.
 
     Raises:
@@ -89,7 +89,7 @@ def phonon_table(
                 progress(number, len(structures))
     return pd.DataFrame(
         {
-            "lowest_frequency": [item.lowest_frequency for item in found],
+            "phonon_frequency": [item.lowest_frequency for item in found],
             "dynamically_stable": pd.Series(
                 [None if item.failure else item.lowest_frequency > UNSTABLE for item in found],
                 dtype=object,

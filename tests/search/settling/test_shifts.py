@@ -67,7 +67,9 @@ def test_what_does_not_move_decides_at_once():
 
 
 def test_what_falls_to_pieces_is_learnt():
-    learnt = outlook(["band_gap > -9"], 40, shift=lambda row: 0.0, holds=lambda row: row[0] < 0)
+    learnt = outlook(
+        ["band_gap > -9"], 40, shift=lambda row: 0 * row[0], holds=lambda row: row[0] < 0
+    )
     good, bad = FEATURES[:, 0] < -1, FEATURES[:, 0] > 1
     chances = learnt.chances(FEATURES, {"band_gap": np.zeros(40)})
     assert chances[good].mean() > chances[bad].mean() + 0.5
