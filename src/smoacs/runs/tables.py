@@ -148,6 +148,12 @@ def summary_text(summary: Mapping[str, Any], out: Path) -> str:
 def _completeness(summary: Mapping[str, Any]) -> list[str]:
     """What an exhaustive search went through, and what of it is in the results."""
     search = summary.get("search", {})
+    if "let_go" in search:
+        return [
+            f"  {search['let_go']:,} of {search['candidates']:,} candidates were let go, "
+            f"{search['at_a_minimum']:,} ended at a minimum as crystals of their kind, "
+            f"{search['met_at_minimum']:,} meet the targets there"
+        ]
     if search.get("method") != "exhaustive":
         return []
     line = (
