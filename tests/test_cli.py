@@ -24,7 +24,9 @@ from smoacs.predictors.network import Network
 from smoacs.predictors.network.settings import NetworkSettings
 from smoacs.predictors.weights.header import WeightsHeader
 from smoacs.predictors.weights.storage import save_weights
+from smoacs.relaxation import Settled
 from smoacs.search.gradient.search import GradientSearch
+from smoacs.search.settling import rounds
 from smoacs.templates import TEMPLATE_NAMES
 
 SITES = [(0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)]
@@ -94,6 +96,45 @@ def test_design_writes_a_run_and_says_what_came_out(here, weights, capsys):
     assert (here / "run" / results[0]["structure_file"]).is_file()
     for words in ("of 4 candidates succeed", "density", "neutral", "predictor", "run"):
         assert words in captured.out
+
+
+def test_a_design_at_a_minimum_leads_back_to_its_parent(here, weights, capsys, monkeypatch):
+    def settle(structures, predictor=None, *, seed=None, progress=None):
+        del predictor, seed, progress
+        ends = [None, *(s.make_supercell(2, in_place=False) for s in structures[1:])]
+        return [
+            Settled(
+                structure=end,
+                energy=-1.25,
+                parent_energy=-1.0,
+                lowest_frequency=0.5,
+                parent_frequency=-1.0,
+                parent_space_group=221,
+                space_group=221,
+                converged=True,
+                failure="" if end else "falls to pieces",
+            )
+            for end in ends
+        ]
+
+    monkeypatch.setattr(rounds, "settle", settle)
+    easy = [*EASY, "-n", "4", "--steps", "30", "--device", "cpu", "--rest", "minimum"]
+    command = ["design", "perovskite", *easy, "--search", "gradient", "--predictor", weights]
+    assert run([*command, "--site", "A=K,Rb,Cs", "--site", "X=F,Cl", "--out", "run"]) in {0, 1}
+    assert "candidates were let go" in capsys.readouterr().out
+    results = rows((here / "run" / "results.csv").read_text())
+    assert {"lowest_frequency", "minimum", "space_group"} <= set(results[0])
+    for row in results:
+        assert (here / "run" / row["settled_from"]).is_file()
+        assert (here / "run" / row["structure_file"]).is_file()
+    (failed,) = [row for row in results if row["settling_failure"]]
+    assert failed["settling_failure"] == "falls to pieces"
+    assert (failed["minimum"], failed["success"], failed["n_atoms"]) == ("False", "False", "5")
+    ended = next(row for row in results if not row["settling_failure"])
+    assert float(ended["energy_gain"]) == 0.25
+    assert (ended["minimum"], ended["n_atoms"]) == ("True", "40")
+    assert run(["show", "run"]) == 0
+    assert run(["show", "run", results[0]["id"]]) == 0
 
 
 def test_a_terminal_shows_progress(here, weights, capsys, monkeypatch):
@@ -421,6 +462,8 @@ def test_which_search_it_is_is_said_before_it_begins_and_once(tmp_path, monkeypa
         "2",
         "-t",
         "band_gap = 2.5 +- 0.2",
+        "--rest",
+        "symmetry",
         "--out",
         str(tmp_path / "r"),
     ]

@@ -149,11 +149,12 @@ def _completeness(summary: Mapping[str, Any]) -> list[str]:
     """What an exhaustive search went through, and what of it is in the results."""
     search = summary.get("search", {})
     if "let_go" in search:
-        return [
+        line = (
             f"  {search['let_go']:,} of {search['candidates']:,} candidates were let go, "
             f"{search['at_a_minimum']:,} ended at a minimum as crystals of their kind, "
             f"{search['met_at_minimum']:,} meet the targets there"
-        ]
+        )
+        return [line]
     if search.get("method") != "exhaustive":
         return []
     line = (
