@@ -11,6 +11,7 @@ from smoacs.checking import RelaxedDesign, RelaxSettings, relax_designs, surviva
 from smoacs.checking.survival import widened
 from smoacs.chemistry import ELEMENTS
 from smoacs.errors import InputError
+from smoacs.predictors import CombinedPredictor, ToleranceFactor
 from smoacs.targets import Target
 from smoacs.templates import perovskite as perovskite_template
 from toys import perovskite_crystal as perovskite
@@ -91,6 +92,23 @@ def test_the_template_must_be_kept():
     assert table["relaxed_template_kept"].tolist() == [True, False, False]
     assert table["survives_relaxation"].tolist() == [True, False, False]
     assert table["relaxed_space_group"].iloc[0] == "Pm-3m"
+
+
+def test_designs_at_a_minimum_keep_their_bonds_and_what_the_composition_gives():
+    design = perovskite().make_supercell(2, in_place=False)
+    tilted, torn = design.copy(), design.copy()
+    anions = [k for k, site in enumerate(design) if site.specie.symbol == "F"]
+    tilted.translate_sites(anions[::2], [0.02, 0, 0])
+    torn.translate_sites(anions[:1], [0.22, 0.22, 0])
+    table = survival_table(
+        [design] * 2,
+        [ended(tilted), ended(torn)],
+        targets=[Target.parse("0.7 < tolerance_factor < 1.1"), Target.parse("band_gap > 1")],
+        predictor=CombinedPredictor([LengthPredictor(), ToleranceFactor()]),
+        by_bonds=True,
+    )
+    assert table["relaxed_template_kept"].tolist() == [True, False]
+    assert table["survives_relaxation"].tolist() == [True, False]
 
 
 def test_a_refused_design_does_not_survive():

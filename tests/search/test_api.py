@@ -233,7 +233,7 @@ def test_tolerance_factor_needs_a_template_with_roles(strontium_titanate):
 def test_elements_that_the_predictor_does_not_know():
     with pytest.raises(InputError, match="no element is left"):
         run_search(
-            config(targets=("mean_number < 11",), elements=("Cs", "Pb", "I")),
+            toy_config(targets=("mean_number < 11",), elements=("Cs", "Pb", "I")),
             predictor=MyPredictor(),
         )
 

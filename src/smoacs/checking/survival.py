@@ -15,7 +15,8 @@ from smoacs.checking.findings import Record, open_findings, record_key
 from smoacs.checking.potentials import CheckPotential, RelaxedDesign, RelaxSettings
 from smoacs.errors import InputError
 from smoacs.judging import angles_kept, evaluate_structures, match_template, space_group
-from smoacs.predictors import ENERGY, Predictor
+from smoacs.predictors import ENERGY, Predictor, hangs_on_geometry
+from smoacs.relaxation import same_connectivity
 from smoacs.structures import charges, symbols
 from smoacs.targets import Target
 from smoacs.templates import Template
@@ -77,6 +78,7 @@ def survival_table(
     targets: Sequence[Target],
     predictor: Predictor,
     templates: Sequence[Template | None] | None = None,
+    by_bonds: bool = False,
 ) -> pd.DataFrame:
     """Judge what relaxation made of B designs.
 
@@ -90,6 +92,9 @@ def survival_table(
         targets: What was wanted of them.
         predictor: The one that designed them; it gives the properties of the relaxed crystals.
         templates: The kind of crystal that each has to keep; None where there is none.
+        by_bonds: Whether a crystal keeps its kind, instead of a template, by who is bonded to whom:
+            that of designs at a minimum, which have left the sites of the template. Targets on the
+            composition alone hold as before.
 
     Raises:
         InputError: The predictor does not give the property of a target.
@@ -121,6 +126,12 @@ def survival_table(
         )
         table["relaxed_template_kept"] = kept
         survives &= kept
+    if by_bonds:
+        table["relaxed_template_kept"] = [
+            end is not None and same_connectivity(start, end)
+            for start, end in zip(structures, ends, strict=True)
+        ]
+        survives &= table["relaxed_template_kept"].to_numpy()
     present = [index for index, end in enumerate(ends) if end is not None]
     found = evaluate_structures(
         [end for end in ends if end is not None],
@@ -133,6 +144,8 @@ def survival_table(
             values[present] = found[name]
             table[f"relaxed_{name}"] = values
     for target in targets:
+        if by_bonds and not hangs_on_geometry(predictor, target.property):
+            continue
         values = table[f"relaxed_{target.property}"].to_numpy(float, copy=True)
         survives &= widened(target).met(torch.from_numpy(values)).numpy()
     table.insert(0, "survives_relaxation", survives)

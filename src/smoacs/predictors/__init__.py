@@ -4,6 +4,7 @@ from smoacs.predictors.base import (
     CombinedPredictor,
     Predictor,
     for_properties,
+    hangs_on_geometry,
     property_scales,
 )
 from smoacs.predictors.builtin import BUILTIN, NetworkPredictor, builtin_names
@@ -31,6 +32,7 @@ __all__ = [
     "ToleranceFactor",
     "builtin_names",
     "for_properties",
+    "hangs_on_geometry",
     "installed_predictors",
     "load_predictor",
     "load_settling_predictor",

@@ -79,6 +79,16 @@ class CombinedPredictor:
         return {name: out[name] for name in self.properties}
 
 
+def hangs_on_geometry(predictor: Predictor, name: str) -> bool:
+    """Whether a property changes when atoms or lattice move; else composition and sites give it.
+
+    Parts of a predictor say so by an attribute `needs_geometry` that is False.
+    """
+    if isinstance(predictor, CombinedPredictor):
+        predictor = next(part for part in predictor.parts if name in part.properties)
+    return bool(getattr(predictor, "needs_geometry", True))
+
+
 def property_scales(predictor: Predictor) -> dict[str, str]:
     """What the values of its properties are, such as the functional of a band gap.
 

@@ -183,8 +183,13 @@ def _prepare(
 def _templates(
     run: SavedRun, ids: Sequence[str], predictor: Predictor
 ) -> list[Template | None] | None:
-    """The template that each design has to keep; None where seeds were structures in memory."""
+    """The template that each design has to keep.
+
+    None where seeds were structures in memory, and of designs that were let go from theirs.
+    """
     config = run.config
+    if "parent_space_group" in run.table:
+        return None
     if "template" not in run.table:
         return [config.resolved_template(predictor.elements)] * len(ids)
     if not is_seed_source(config.template):
@@ -283,6 +288,7 @@ class _Checks:
             targets=self.run_read.targets,
             predictor=self.tools.predictor,
             templates=_templates(self.run_read, ids, self.tools.predictor),
+            by_bonds="parent_space_group" in self.run_read.table,
         )
         named = {
             "potential": potential.name,

@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate
-from smoacs.predictors import CombinedPredictor, Predictor, for_properties
+from smoacs.predictors import Predictor, for_properties, hangs_on_geometry
 from smoacs.search.result import DesignResult
 from smoacs.search.settling.features import features
 from smoacs.templates import Template
@@ -103,10 +103,8 @@ class PropertiesOf:
 
     def __init__(self, predictor: Predictor, names: Sequence[str]) -> None:
         """Take a predictor and the properties wanted of it."""
-        parts = predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
-        owners = {n: next(p for p in parts if n in p.properties) for n in names}
         self.names = tuple(names)
-        self.moved = tuple(n for n in names if getattr(owners[n], "needs_geometry", True))
+        self.moved = tuple(name for name in names if hangs_on_geometry(predictor, name))
         self._of_geometry = self._narrowed(predictor, self.moved)
         fixed = [name for name in names if name not in self.moved]
         self._of_composition = self._narrowed(predictor, fixed)

@@ -231,8 +231,7 @@ class Rounds:
         """Whether an end is a minimum, as far as that is known, and a crystal of its kind."""
         if settled.structure is None or not settled.converged or settled.lowest_frequency <= STABLE:
             return False
-        kept: bool = same_connectivity(self.pool.parents[row].structure, settled.structure)
-        return kept
+        return bool(same_connectivity(self.pool.parents[row].structure, settled.structure))
 
 
 def _tensors(values: Values) -> dict[str, torch.Tensor]:
