@@ -174,6 +174,7 @@ def _config(task: Task) -> DesignConfig:
             "steps": task.steps,
             "seed": task.seed,
             "oxidation_table": task.problem.oxidation_table,
+            "mixed": True,  # as the paper's crystals are
             "device": "cpu",
             **settings,
         }

@@ -97,7 +97,11 @@ def test_axes_with_ranges_of_their_own_are_not_made_equal_at_rest():
 
 def test_frozen_sites_stay_and_others_go_no_farther_than_they_may():
     result = designed(
-        template="spinel", frozen="A B[0]", max_displacement={"X": 0.01}, rest="symmetry"
+        template="spinel",
+        mixed=True,
+        frozen="A B[0]",
+        max_displacement={"X": 0.01},
+        rest="symmetry",
     )
     start = result.template.frac_coords
     moved = np.array([structure.frac_coords - start for structure in result.structures])

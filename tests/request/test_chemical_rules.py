@@ -36,7 +36,7 @@ def broken(asked, symbols, labels, charges):
     for kind in set(labels):
         for index, symbol in enumerate(at[kind]):
             at[f"{kind}[{index}]"] = [symbol]
-    states = dict(oxidation_table(asked.get("oxidation_table", "common")))
+    states = dict(oxidation_table(asked.get("oxidation_table", "icsd")))
     states.update(asked.get("oxidation_states", {}))
     wrong = []
     if sum(charges) != 0 or any(
@@ -160,7 +160,7 @@ def test_what_is_refused_is_impossible_and_what_is_not_is_possible(asked):
     base = DesignConfig.from_mapping(
         {"targets": ["toy < 1"]} | {k: asked[k] for k in ("template", "repeat")}
     ).resolved_template()
-    states = dict(oxidation_table()) | asked.get("oxidation_states", {})
+    states = dict(oxidation_table("icsd")) | asked.get("oxidation_states", {})
     rows = {tuple(row) for row in base.combinations.tolist()}
     for key, numbers in asked.get("site_charges", {}).items():  # and mixed ones
         for row in list(rows):

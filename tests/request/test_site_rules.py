@@ -40,7 +40,7 @@ def test_candidates_keep_to_their_elements(name):
     chosen = [[ELEMENTS[e] for e in row] for row in soft.rows.tolist()]
     labels = template.site_labels
     first_anion = labels.index("X")
-    table = oxidation_table()
+    table = oxidation_table("icsd")
     for row, k in zip(chosen, soft.combination.tolist(), strict=True):
         charges = template.combinations[k].tolist()
         assert sum(charges) == 0

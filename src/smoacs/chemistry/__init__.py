@@ -5,6 +5,7 @@ The tables come from pymatgen and SMACT; those of oxidation numbers are frozen i
 
 from smoacs.chemistry.bonds import bonded_states
 from smoacs.chemistry.elements import ELEMENTS, N_ELEMENTS, element_index, parse_elements
+from smoacs.chemistry.mixtures import can_clash, cost_table, side_by_side
 from smoacs.chemistry.neutrality import (
     assignment_likelihood,
     costs_of,
@@ -14,6 +15,7 @@ from smoacs.chemistry.neutrality import (
 )
 from smoacs.chemistry.oxidation import (
     DEFAULT_TABLE,
+    DESIGN_TABLE,
     MAX_CHARGE,
     MIN_CHARGE,
     N_CHARGES,
@@ -37,6 +39,7 @@ from smoacs.chemistry.valence import valence_table
 
 __all__ = [
     "DEFAULT_TABLE",
+    "DESIGN_TABLE",
     "ELEMENTS",
     "MAX_CHARGE",
     "MIN_CHARGE",
@@ -49,6 +52,8 @@ __all__ = [
     "TableName",
     "assignment_likelihood",
     "bonded_states",
+    "can_clash",
+    "cost_table",
     "costs_of",
     "element_index",
     "element_items",
@@ -66,6 +71,7 @@ __all__ = [
     "oxidation_table",
     "parse_elements",
     "radius_table",
+    "side_by_side",
     "tables_of_crystals",
     "valence_table",
 ]

@@ -46,6 +46,10 @@ RARE_SHARE: Final = 0.005
 TableName = Literal["icsd", "common", "smact"]
 
 DEFAULT_TABLE: Final[TableName] = "common"
+"""Of templates and compositions by themselves."""
+
+DESIGN_TABLE: Final[TableName] = "icsd"
+"""Of a design, where nobody says, but for the paper's preset."""
 
 OxidationTable = Mapping[str, tuple[int, ...]]
 """Oxidation numbers of each element, most frequent first; elements without any are absent."""

@@ -74,6 +74,14 @@ Counts = Annotated[
         help='Number of atoms of an element, such as "Li=2"; repeat.',
     ),
 ]
+Mixed = Annotated[
+    bool | None,
+    typer.Option(
+        "--mixed/--no-mixed",
+        help="Sites that symmetry makes equal may hold different elements [where what is asked for "
+        "needs it, and in perovskites].",
+    ),
+]
 MaxElements = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,9 +1,8 @@
-"""Geometric constraints that depend on the elements: distances, and a space group not raised.
+"""Geometric constraints that depend on the elements: distances, and a space group that is kept.
 
 Bounds, boxes and ties are part of the design space and hold at every step. What elements bring
-with them is kept here: atoms that are too close get a wider cell, and elements that would raise the
-space group are not combined. What a search ends with is repaired if need be, so that every crystal
-keeps what was asked for, whatever became of the targets.
+with them is kept here: atoms that are too close get a wider cell. What a search ends with is
+repaired if need be, so that every crystal keeps what was asked for, whatever became of the targets.
 """
 
 import numpy as np
@@ -17,7 +16,6 @@ from smoacs.crystals import Candidates, Crystals, Invariants, Symmetriser, neigh
 from smoacs.templates import (
     GeometryRules,
     Template,
-    distinct_choice,
     roomiest_lattice,
     site_radii,
     space_group_data,
@@ -53,46 +51,6 @@ class GeometryGuard:
     def of(template: Template, rules: GeometryRules) -> "GeometryGuard | None":
         """Guard of a design; None if its geometry is free."""
         return None if rules == GeometryRules() else GeometryGuard(template, rules)
-
-    def distinguish(self, candidates: Candidates) -> None:
-        """Change as few elements as keep the space group of every real candidate.
-
-        Their scores say which change costs least.
-        """
-        if self._symmetry is None:
-            return
-        rows = candidates.rows.cpu().numpy().copy()
-        wrong = [b for b in range(len(rows)) if self._symmetry.is_raised(rows[b])]
-        if not wrong:
-            return
-        allowed = candidates.allowed().view(*rows.shape, -1).cpu().numpy()
-        scores = candidates.element_scores.detach().view(*rows.shape, -1).cpu().numpy()
-        for b in wrong:
-            changed = self._one_change(rows[b], allowed[b], scores[b])
-            if changed is None:
-                changed = distinct_choice(allowed[b], self._symmetry)
-            rows[b] = rows[b] if changed is None else changed
-        everyone = torch.arange(len(rows), device=candidates.elements.device)
-        candidates.decorate(everyone, torch.as_tensor(rows, device=everyone.device))
-
-    def _one_change(
-        self, elements: NDArray[np.int64], allowed: NDArray[np.bool_], scores: NDArray[np.float32]
-    ) -> NDArray[np.int64] | None:
-        """The best other element at one set of equivalent sites that is enough; None if none is."""
-        if self._symmetry is None:
-            return None
-        sites = self._symmetry.representatives
-        own = scores[sites, elements[sites]]
-        loss = np.where(allowed[sites], own[:, None] - scores[sites], np.inf)
-        for flat in np.argsort(loss, axis=None):
-            group, element = divmod(int(flat), len(ELEMENTS))
-            if not np.isfinite(loss[group, element]):
-                return None
-            changed = elements.copy()
-            changed[self._symmetry.orbits == sites[group]] = element
-            if not self._symmetry.is_raised(changed):
-                return changed
-        return None
 
     def fits(self, crystals: Crystals, combination: Tensor) -> Tensor:
         """Whether no two atoms of hard crystals are closer than asked for, [B].

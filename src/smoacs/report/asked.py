@@ -28,6 +28,7 @@ _LABELS = {
     "required": "must occur",
     "counts": "numbers of atoms",
     "same": "same element on",
+    "mixed": "equal sites may differ",
     "max_elements": "most elements",
     "oxidation_table": "table of oxidation numbers",
     "oxidation_states": "oxidation numbers",

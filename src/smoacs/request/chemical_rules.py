@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 EVERYWHERE: Final = "all"
 """Key of `max_elements` for the whole cell."""
 
+MOST_ELEMENTS: Final = 4
+"""Of an ordered compound where nobody says: few known ones have more."""
+
 _RATIO_TOLERANCE: Final = 0.004
 """How far a ratio may be from that of whole numbers: 0.33 and 0.667 are thirds."""
 
@@ -114,10 +117,21 @@ def chemical_rules(
     for key, limit in settings.max_elements.items():
         sites = everywhere if key == EVERYWHERE else template.sites(key, "max_elements")
         rules.append(AtMost(f"max_elements.{key} = {limit}", sites, limit))
+    if template.order is not None and EVERYWHERE not in settings.max_elements:
+        rules += _few_elements(template)
     for key, charges in settings.site_charges.items():
         text = f"site_charges.{key} = {' '.join(f'{charge:+d}' for charge in charges)}"
         rules.append(Charged(text, template.sites(key, "site_charges"), frozenset(charges)))
     return rules
+
+
+def _few_elements(template: Template) -> list[AtMost]:
+    """The most elements of an ordered compound where nobody says; a seed may keep its own."""
+    limit = max(MOST_ELEMENTS, len(set(template.site_labels)))
+    if template.order is None or len(template.order.representatives) <= limit:
+        return []
+    text = f"at most {limit} elements, where max_elements.all does not say"
+    return [AtMost(text, tuple(range(template.n_sites)), limit)]
 
 
 def crystal_rules(rules: Sequence[ChemicalRule]) -> list[CrystalRule]:

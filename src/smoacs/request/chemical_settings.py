@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from smoacs.chemistry import (
     DEFAULT_TABLE,
+    DESIGN_TABLE,
     ELEMENTS,
     MAX_CHARGE,
     MIN_CHARGE,
@@ -24,6 +25,9 @@ from smoacs.chemistry.elements import symbol_of
 from smoacs.errors import InputError, short
 
 _T = TypeVar("_T")
+
+_NOTHING: Final[tuple[object, ...]] = (None, (), [], {})
+"""Values of a setting that ask for nothing."""
 
 _RATIO_SUM: Final = 0.01
 """How far the sum of ratios may be from 1: 0.33 + 0.67, 0.333 + 0.333 + 0.333."""
@@ -49,6 +53,12 @@ class ChemicalSettings(BaseModel):
         description="a list of groups of sites that must hold the same element, such as 'X' or "
         "'X[0] X[1]'",
     )
+    mixed: bool | None = Field(
+        default=None,
+        strict=True,
+        description="true or false (whether sites that symmetry makes equal may hold different "
+        "elements; left out, they may where what is asked for needs it, and in perovskites)",
+    )
     max_elements: Mapping[str, int] = Field(
         default_factory=dict,
         description="a table of kinds of sites (or 'all') and how many different elements they "
@@ -60,7 +70,7 @@ class ChemicalSettings(BaseModel):
         "{ A = { K = 0.75, Na = 0.25 } }",
     )
     oxidation_table: TableName = Field(
-        default=DEFAULT_TABLE, description="'icsd', 'common' or 'smact'"
+        default=DESIGN_TABLE, description="'icsd', 'common' or 'smact'"
     )
     oxidation_states: Mapping[str, tuple[int, ...]] = Field(
         default_factory=dict,
@@ -140,10 +150,10 @@ class ChemicalSettings(BaseModel):
         """
         chemical = ChemicalSettings.model_fields
         own = {name: value for name, value in settings.items() if name not in chemical}
-        return own | {n: v for n, v in settings.items() if n in chemical and v}
+        return own | {n: v for n, v in settings.items() if n in chemical and v not in _NOTHING}
 
     def table_of_states(self) -> OxidationTable | None:
-        """Oxidation numbers in use; None for the default table as it is."""
+        """Oxidation numbers in use; None for the common table as it is."""
         if self.oxidation_table == DEFAULT_TABLE and not self.oxidation_states:
             return None
         return {**oxidation_table(self.oxidation_table), **self.oxidation_states}
@@ -151,7 +161,7 @@ class ChemicalSettings(BaseModel):
     def states_asked(self) -> dict[str, str]:
         """What is asked for about oxidation numbers, by element, or "" for the whole table."""
         name = self.oxidation_table
-        table = {} if name == DEFAULT_TABLE else {"": f"oxidation_table = {name}"}
+        table = {} if name == DESIGN_TABLE else {"": f"oxidation_table = {name}"}
         return table | {
             symbol: f"oxidation_states.{symbol} = {' '.join(f'{state:+d}' for state in states)}"
             for symbol, states in self.oxidation_states.items()

@@ -24,7 +24,7 @@ from pydantic import (
 from pymatgen.core import Structure
 
 from smoacs.errors import InputError, short, without_passwords
-from smoacs.request.chemical_rules import ChemicalRule, chemical_rules
+from smoacs.request.chemical_rules import EVERYWHERE, ChemicalRule, chemical_rules
 from smoacs.request.chemical_settings import ChemicalSettings
 from smoacs.request.database_address import database_address
 from smoacs.request.feasible import narrowed, still_possible
@@ -37,6 +37,8 @@ from smoacs.templates import (
     SeedTemplates,
     Template,
     build_template,
+    distinguishable,
+    ordered,
     seed_templates,
     with_geometry,
 )
@@ -215,6 +217,14 @@ class DesignConfig(ChemicalSettings):
         found = [t for t in settings["targets"] if isinstance(t, Target) and t.function]
         names = tuple(dict.fromkeys(target.property for target in found))
         return {**settings, "functions": names} if names else settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_of_the_paper(cls, settings: object) -> object:
+        """The paper's preset has the paper's oxidation numbers, unless others are asked for."""
+        if isinstance(settings, dict) and settings.get("preset") == "paper":
+            return {"oxidation_table": "common", **settings}
+        return settings
 
     @field_validator("targets", mode="before")
     @classmethod
@@ -426,6 +436,35 @@ class DesignConfig(ChemicalSettings):
         Raises:
             InputError: Nothing is left (what excludes each other is named).
         """
+        if not self._orders(template):
+            return self._restricted(template, known)
+        try:
+            left = self._restricted(ordered(template), known)
+            return left if left.order is None else distinguishable(left, left.order)
+        except InputError:
+            left = self._restricted(template, known)  # else it is not the order
+            if self.mixed is None:
+                return left
+        raise InputError(
+            f"mixed = false and what else is asked for exclude each other: equal sites of template "
+            f"{template.name!r} would have to hold different elements, or different kinds of sites "
+            "the same one"
+        )
+
+    def _orders(self, template: Template) -> bool:
+        """Whether sites that the template's symmetry makes equal are to hold one element.
+
+        As asked. Where nobody says, they are unless supercells, ratios, more than one element at a
+        kind of site or the paper's preset say otherwise, or templates that are meant to be mixed.
+        """
+        if self.mixed is not None:
+            return not self.mixed
+        several = any(limit > 1 for key, limit in self.max_elements.items() if key != EVERYWHERE)
+        asked = self.repeat > 1 or self.preset == "paper" or bool(self.ratios) or several
+        return not (asked or template.mixes)
+
+    def _restricted(self, template: Template, known: AbstractSet[str] | None) -> Template:
+        """The same for a template whose equal sites are tied, or are not."""
         rules = self.chemical_rules(template)
         on_sites = site_rules(
             template,
@@ -451,7 +490,7 @@ class DesignConfig(ChemicalSettings):
         try:
             return build_template(self.template, repeat=self.repeat, table=table)
         except InputError as error:
-            if table is None:
+            if not self.states_asked():
                 raise
             build_template(self.template, repeat=self.repeat)  # is it the table?
             asked = ", ".join(self.states_asked().values())

@@ -121,8 +121,8 @@ def keeps_space_group(template: Template, k: int, mask: NDArray[np.bool_]) -> bo
         k: Combination.
         mask: Elements that each site may hold, [N, 98].
     """
-    symmetry = template.symmetry
-    if symmetry is None or not symmetry.ties_sites:
+    symmetry = template.kept_group
+    if symmetry is None:
         return True
     return distinct_choice(template.allowed[k] & mask, symmetry) is not None
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 from pymatgen.core import Structure
 
-from smoacs.chemistry import DEFAULT_TABLE
 from smoacs.errors import InputError, ResourceError, is_out_of_memory
 from smoacs.files import is_disk_full
 from smoacs.interrupt import soft_interrupt
@@ -25,6 +24,7 @@ from smoacs.request import DesignConfig
 from smoacs.runs.checkpoint import Checkpoints, Unfinished, begin_run, reopen_run
 from smoacs.runs.database import add_to_database, check_database
 from smoacs.runs.directory import resume_command
+from smoacs.runs.distinct import without_repeats
 from smoacs.runs.save import save_run
 from smoacs.runs.short_forms import html, line
 from smoacs.runs.skipped import skipped_notes
@@ -103,9 +103,10 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
     required: str | Sequence[str] = (),
     counts: Mapping[str, int] | None = None,
     same: str | Sequence[str] = (),
+    mixed: bool | None = None,
     max_elements: Mapping[str, int] | None = None,
     ratios: Mapping[str, Mapping[str, float]] | None = None,
-    oxidation_table: str = DEFAULT_TABLE,
+    oxidation_table: str | None = None,
     oxidation_states: Mapping[str, int | Sequence[int]] | None = None,
     site_charges: Mapping[str, int | Sequence[int]] | None = None,
     lattice: Mapping[str, float | tuple[float, float]] | None = None,
@@ -149,9 +150,13 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
         required: Elements that must occur, anywhere ("Li") or at a kind of site ("B=Fe").
         counts: Number of atoms of elements in the cell, such as {"Li": 2}.
         same: Groups of sites that hold the same element, such as "X" or "X[0] X[1]".
-        max_elements: Most different elements at a kind of site, or in "all" of the cell.
+        mixed: Whether sites that symmetry makes equal may hold different elements; None if what is
+            asked for needs it, and in perovskites.
+        max_elements: Most different elements at a kind of site, or in "all" of the cell; an ordered
+            compound has at most four where nothing is said.
         ratios: Ratios of elements at a kind of site, such as {"A": {"K": 0.75, "Na": 0.25}}.
-        oxidation_table: Which numbers elements may have: "icsd", "common" or "smact".
+        oxidation_table: Which numbers elements may have: "icsd", "common" or "smact"; None is
+            "icsd", and "common" in the paper's preset.
         oxidation_states: Oxidation numbers of some elements, instead of the table's.
         site_charges: Oxidation numbers that a kind of site may take, such as {"B": [2, 3]}.
         lattice: Values or ranges of a, b, c (Å) and alpha, beta, gamma (degrees) of the whole cell.
@@ -188,9 +193,10 @@ def design(  # noqa: PLR0913  (one argument per setting, as on the command line)
             "required": required,
             "counts": counts or {},
             "same": same,
+            "mixed": mixed,
             "max_elements": max_elements or {},
             "ratios": ratios or {},
-            "oxidation_table": oxidation_table,
+            **({} if oxidation_table is None else {"oxidation_table": oxidation_table}),
             "oxidation_states": oxidation_states or {},
             "site_charges": site_charges or {},
             "lattice": lattice or {},
@@ -258,6 +264,7 @@ def run_design(
         rules=_rule_checks(config, result),
         progress=_judging(progress, result),
     )
+    result, table = without_repeats(result, table)
     if result.templates:
         table.insert(0, "template", [template.name for template in result.templates])
     successes = table[table["success"]]

@@ -55,7 +55,7 @@ def rank_table(table: pd.DataFrame, targets: Targets) -> pd.DataFrame:
     )
     order = keys.sort_values(keys.columns.tolist(), kind="stable").index
     ranked = table.loc[order].copy()
-    ranked["design"] = _renumbered(ranked["design"])
+    ranked["design"] = renumbered(ranked["design"])
     ranked["unique"] = first_successes(ranked)
     width = max(4, len(str(len(ranked))))
     ranked.insert(0, "id", [f"{rank:0{width}d}" for rank in range(1, len(ranked) + 1)])
@@ -75,7 +75,7 @@ def rank_table(table: pd.DataFrame, targets: Targets) -> pd.DataFrame:
     return ranked
 
 
-def _renumbered(designs: "pd.Series[int]") -> "pd.Series[int]":
+def renumbered(designs: "pd.Series[int]") -> "pd.Series[int]":
     """Numbers of designs in the order of the rows; 0 stays for what failed."""
     numbers = {number: rank for rank, number in enumerate(designs[designs > 0].unique(), start=1)}
     return designs.map({0: 0, **numbers}).astype("int64")
@@ -94,6 +94,8 @@ def summarise(
     n = len(ranked)
     return {
         "n": n,
+        "wanted": result.config.n,
+        "found": int(ranked["unique"].sum()),
         "success_rate": _rate(ranked["success"]),
         "unique_success_rate": _rate(ranked["unique"]),
         "met_rates": {name.removesuffix("_met"): _rate(ranked[name]) for name in criteria(ranked)},
@@ -123,7 +125,10 @@ def summary_text(summary: Mapping[str, Any], out: Path) -> str:
     """Write the few lines that a user wants to see at the end of a run."""
     n = summary["n"]
     distinct = round(summary["unique_success_rate"] * n)
-    found = f"{distinct} found of {summary['config']['n']} wanted"
+    wanted = summary["config"]["n"]
+    found = f"{distinct} found of {wanted} wanted"
+    if distinct < wanted and not summary.get("interrupted"):
+        found += " and no more within the budget"
     successes = round(summary["success_rate"] * n)
     lines = [f"{found}: {distinct} distinct designs; {successes} of {n} candidates succeed"]
     lines += _completeness(summary)

@@ -19,6 +19,7 @@ from smoacs.request.decoration_rules import decoration_rule
 from smoacs.search.exhaustive.search import ExhaustiveSearch
 from smoacs.search.gradient.known_crystals import KnownCrystal
 from smoacs.search.gradient.objective import Objective
+from smoacs.search.gradient.plausible import Plausibility
 from smoacs.search.gradient.search import GradientSearch
 from smoacs.search.plan import Plan, plan_search, with_rest_decided
 from smoacs.search.progress import Audience, ProgressCallback, Recorder
@@ -151,7 +152,8 @@ def _search_template(  # noqa: PLR0913  (what to search, and what waves and seed
     for target in config.targets:
         _check_role(target, template)
     rules = crystal_rules(config.chemical_rules(template))
-    rule = decoration_rule(rules, template)
+    by_paper = config.preset == "paper"
+    rule = decoration_rule(rules, template, charges=not by_paper)
     plan = Plan(None)
     if not begin:
         plan = plan_search(config, template, predictor, settings=settings.exhaustive, rule=rule)
@@ -172,7 +174,15 @@ def _search_template(  # noqa: PLR0913  (what to search, and what waves and seed
             front = front_of(config.wanted, config.n, config.seed, resolve_device(config.device))
         objective = Objective(evaluator, config.wanted, front=front, at_rest=config.rests)
         recorder = Recorder(config.steps, audience)
-        search = GradientSearch(config, template, rules, objective, settings=settings, begin=begin)
+        search = GradientSearch(
+            config,
+            template,
+            rules,
+            objective,
+            settings=settings,
+            plausible=Plausibility.of(template, rule, likely=not by_paper),
+            begin=begin,
+        )
         ended = search.run(recorder, taken or frozenset())
     total = recorder.seconds
     predicting = evaluator.seconds["predictor"]

@@ -119,14 +119,16 @@ def _fitting(
     if fillings > (budget * MOST_COPIES if config.search == "auto" else QUICK_LOOK):
         return None
     cost = Cost.of(template, config.wanted, predictor, settings.first)
+    bounded = template.order is not None or fillings <= budget * settings.fillings_per_call
     ordered = (
         config.search == "auto"
-        and fillings <= budget * settings.fillings_per_call
+        and bounded
         and budget >= settings.worthwhile * cost.calls(settings.first)
         and cost.bounded
         and not config.wanted.extremes
     )
-    most = cost.most_within(settings.unfinished * budget if ordered else budget)
+    times = settings.unfinished_ordered if template.order is not None else settings.unfinished
+    most = min(LIMIT, cost.most_within(times * budget if ordered else budget))
     space = survey(template, config.wanted, predictor, rule=rule, limit=most)
     return None if space is None or not len(space) else (space, cost.calls(len(space)))
 

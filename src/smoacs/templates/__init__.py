@@ -10,9 +10,11 @@ from smoacs.templates.geometry import (
     LENGTH_LIMITS,
     GeometryRules,
     distinct_choice,
+    distinguishable,
     roomiest_lattice,
     with_geometry,
 )
+from smoacs.templates.order import interchangeable, ordered
 from smoacs.templates.perovskite import perovskite
 from smoacs.templates.prototypes import PROTOTYPES, Prototype, prototype, reference_structure
 from smoacs.templates.restrict import SiteRule, blame, combined
@@ -50,10 +52,13 @@ __all__ = [
     "combined",
     "common_elements",
     "distinct_choice",
+    "distinguishable",
     "find_symmetry",
     "from_structure",
+    "interchangeable",
     "is_seed_source",
     "operations_of",
+    "ordered",
     "perovskite",
     "prototype",
     "reference_structure",

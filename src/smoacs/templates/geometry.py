@@ -184,9 +184,7 @@ def _with_symmetry(
         tied = template.with_ties([group.tolist() for group in groups])
     except InputError:
         raise InputError(_untieable(template, groups)) from None
-    return _distinguishable(
-        replace(tied, frac_coords=symmetry.frac_coords, coord_box=box), symmetry
-    )
+    return distinguishable(replace(tied, frac_coords=symmetry.frac_coords, coord_box=box), symmetry)
 
 
 def _tied_bounds(
@@ -283,8 +281,12 @@ def site_name(template: Template, site: int) -> str:
     return f"{label}[{template.site_labels[:site].count(label)}]"
 
 
-def _distinguishable(template: Template, symmetry: TemplateSymmetry) -> Template:
-    """Drop combinations under which the elements allowed always raise the symmetry."""
+def distinguishable(template: Template, symmetry: TemplateSymmetry) -> Template:
+    """Drop combinations under which the elements allowed always raise the symmetry.
+
+    Raises:
+        InputError: None is left.
+    """
     kept = [
         distinct_choice(template.allowed[k], symmetry) is not None
         for k in range(template.n_combinations)

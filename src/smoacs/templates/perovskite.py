@@ -84,6 +84,7 @@ def perovskite(
         length_bounds=np.outer(_LENGTH_BOUNDS, np.full(3, float(repeat))),
         angle_bounds=np.full((2, 3), 90.0),
         random_lengths=True,
+        mixes=True,
     )
 
 

@@ -126,6 +126,19 @@ class TemplateSymmetry:
         mean: Floats = (self.operations.metric_mean() @ metric.ravel()).reshape(3, 3)
         return mean
 
+    def raised(self, elements: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which decorations, [M, N], equal on equivalent sites, make the template more symmetric.
+
+        As `is_raised`, for many at once.
+        """
+        chosen = elements[:, self.representatives]
+        pattern = (chosen[:, :, None] == chosen[:, None, :]).argmax(axis=2)
+        kinds, rows, index = np.unique(pattern, axis=0, return_index=True, return_inverse=True)
+        if len(kinds) == 0:
+            return np.zeros(len(elements), dtype=np.bool_)
+        found = np.array([self.is_raised(elements[row]) for row in rows], dtype=np.bool_)
+        return np.asarray(found[index.ravel()])
+
     def is_raised(self, elements: Sequence[int] | NDArray[np.int64]) -> bool:
         """Whether elements, [N], equal on equivalent sites, make the template more symmetric.
 
@@ -185,7 +198,7 @@ def kind_symmetry(template: "Template") -> "spglib.SpglibDataset | None":
 
 
 def space_group_data(
-    lattice: Floats, frac_coords: Floats, numbers: NDArray[np.int64]
+    lattice: Floats, frac_coords: Floats, numbers: NDArray[np.int64], *, symprec: float = SYMPREC
 ) -> "spglib.SpglibDataset | None":
     """All that spglib says of a crystal; None if it finds nothing.
 
@@ -193,17 +206,22 @@ def space_group_data(
         lattice: Rows are lattice vectors, Å, [3, 3].
         frac_coords: [N, 3].
         numbers: Any label of each site's element, [N].
+        symprec: Å; how far an atom may be off its symmetric position.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # spglib, on its own error handling
         return spglib.get_symmetry_dataset(
             (lattice.tolist(), frac_coords.tolist(), (np.asarray(numbers) + 1).tolist()),
-            symprec=SYMPREC,
+            symprec=symprec,
         )
 
 
 def operations_of(
-    found: "spglib.SpglibDataset | None", lattice: Floats, frac_coords: Floats
+    found: "spglib.SpglibDataset | None",
+    lattice: Floats,
+    frac_coords: Floats,
+    *,
+    symprec: float = SYMPREC,
 ) -> Operations:
     """The symmetries that spglib has found, each with the site that it brings each site to.
 
@@ -213,6 +231,7 @@ def operations_of(
         found: What spglib says of the crystal; None stands for the identity alone.
         lattice: Rows are lattice vectors, Å, [3, 3].
         frac_coords: [n, 3].
+        symprec: With which they were found, Å.
     """
     if found is None:
         return Operations.identity(len(frac_coords))
@@ -223,7 +242,7 @@ def operations_of(
     images = np.asarray(tree.query(_wrapped(moved))[1], dtype=np.int64)
     off = np.linalg.norm(_short(moved - frac_coords[images]) @ lattice, axis=2).max(axis=1)
     one_to_one = (np.sort(images, axis=1) == np.arange(len(frac_coords))).all(axis=1)
-    sound = one_to_one & (off < 2 * SYMPREC)
+    sound = one_to_one & (off < 2 * symprec)
     if not sound.any():
         return Operations.identity(len(frac_coords))
     return Operations(rotations[sound], shifts[sound], images[sound])

@@ -82,6 +82,11 @@ class Template:
         tied_to: The site whose element each site takes, [N]: itself, or an earlier one that it
             must equal. None if every site chooses for itself.
         symmetry: What of the template's space group candidates keep; None for nothing.
+        order: Space group whose orbits hold one element each and that no choice of elements raises
+            (`smoacs.templates.ordered`); None if equal sites may differ. Lattice and coordinates
+            stay free.
+        mixes: Whether equal sites may hold different elements where nobody says otherwise, as the
+            X of a perovskite may.
     """
 
     name: str
@@ -100,6 +105,8 @@ class Template:
     random_lengths: bool
     tied_to: NDArray[np.int64] | None = None
     symmetry: TemplateSymmetry | None = None
+    order: TemplateSymmetry | None = None
+    mixes: bool = False
 
     def __post_init__(self) -> None:
         """Freeze the arrays and check that they fit together."""
@@ -123,6 +130,13 @@ class Template:
     def n_sites(self) -> int:
         """Number of sites, N."""
         return len(self.frac_coords)
+
+    @property
+    def kept_group(self) -> TemplateSymmetry | None:
+        """Space group that no choice of elements may raise; None if they are free to."""
+        if self.symmetry is not None and self.symmetry.ties_sites:
+            return self.symmetry
+        return self.order
 
     @property
     def n_combinations(self) -> int:

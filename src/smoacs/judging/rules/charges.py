@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from smoacs.chemistry import DEFAULT_TABLE
+from smoacs.chemistry import DESIGN_TABLE
 from smoacs.judging.oxidation import site_charges
 from smoacs.judging.rules.request import Placed, Rules
 
@@ -18,7 +18,7 @@ def charge_complaints(rules: Rules, crystal: Placed) -> Iterator[str]:
         return
     table = rules.states()
     for symbol, charge in zip(crystal.symbols, crystal.charges, strict=True):
-        is_asked = symbol in rules.oxidation_states or rules.oxidation_table != DEFAULT_TABLE
+        is_asked = symbol in rules.oxidation_states or rules.oxidation_table != DESIGN_TABLE
         if is_asked and charge not in table.get(symbol, ()):
             yield f"{_source(rules, symbol)}: there is {symbol} with {charge:+g}"
     if sum(crystal.charges) != 0:

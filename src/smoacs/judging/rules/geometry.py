@@ -78,6 +78,17 @@ def lattice_complaints(rules: Rules, crystal: Placed) -> Iterator[str]:
             yield f"lattice.{key} = {asked}: it is {value:.6g}"
 
 
+def order_complaints(rules: Rules, crystal: Placed, template: Ideal) -> Iterator[str]:
+    """Say which equal sites of an ordered compound hold different elements."""
+    if rules.mixed is not False or template.symmetry is None:
+        return
+    held: dict[int, str] = {}
+    for orbit, symbol in zip(template.symmetry.equivalent_atoms, crystal.symbols, strict=True):
+        first = held.setdefault(int(orbit), symbol)
+        if first != symbol:
+            yield f"mixed = false: there are {first} and {symbol} on equal sites"
+
+
 def symmetry_complaints(rules: Rules, crystal: Placed, template: Ideal) -> Iterator[str]:
     """Say whether a crystal has lost its template's lattice system or space group."""
     if rules.symmetry == "free":

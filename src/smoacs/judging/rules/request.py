@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pymatgen.core import Structure
 
-from smoacs.chemistry import DEFAULT_TABLE, PRESETS, OxidationTable, TableName, oxidation_table
+from smoacs.chemistry import DESIGN_TABLE, PRESETS, OxidationTable, TableName, oxidation_table
 from smoacs.errors import InputError
 
 EVERYWHERE = "all"
@@ -27,6 +27,8 @@ class Rules:
         required: "Li" or "B=Fe".
         counts: Number of atoms by element.
         same: Groups of sites that hold one element.
+        mixed: Whether sites that the template's symmetry makes equal may hold different elements;
+            only False is a rule.
         max_elements: Most different elements by key of sites.
         ratios: Shares of elements by key of sites.
         oxidation_table: Name of the table of oxidation numbers.
@@ -46,9 +48,10 @@ class Rules:
     required: Sequence[str] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     same: Sequence[str] = ()
+    mixed: bool | None = None
     max_elements: Mapping[str, int] = field(default_factory=dict)
     ratios: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    oxidation_table: TableName = DEFAULT_TABLE
+    oxidation_table: TableName = DESIGN_TABLE
     oxidation_states: Mapping[str, Sequence[int]] = field(default_factory=dict)
     site_charges: Mapping[str, Sequence[int]] = field(default_factory=dict)
     lattice: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from smoacs.judging.rules.geometry import (
     fixed_sites,
     ideal,
     lattice_complaints,
+    order_complaints,
     position_complaints,
     symmetry_complaints,
 )
@@ -37,6 +38,8 @@ class RuleCheck:
             if rules.site_keys():
                 setting, key = rules.site_keys()[0]
                 raise InputError(f"{setting}: which sites are {key!r}? Name the template, too")
+            if rules.mixed is False:
+                raise InputError("mixed = false is about a template's equal sites: name it, too")
             if rules.symmetry != "free":
                 raise InputError(f"symmetry = {rules.symmetry} is a template's: name it, too")
             self._ideal = None
@@ -52,7 +55,7 @@ class RuleCheck:
             lattice,
             template.frac_coords,
             template.site_labels,
-            symmetric=rules.symmetry != "free",
+            symmetric=rules.symmetry != "free" or rules.mixed is False,
         )
         self._fixed = fixed_sites(rules, self._ideal)
 
@@ -102,6 +105,7 @@ class RuleCheck:
         yield from charge_complaints(self.rules, crystal)
         yield from lattice_complaints(self.rules, crystal)
         if self._ideal is not None:
+            yield from order_complaints(self.rules, crystal, self._ideal)
             yield from symmetry_complaints(self.rules, crystal, self._ideal)
             yield from position_complaints(self.rules, crystal, self._ideal)
         yield from distance_complaints(self.rules, crystal)

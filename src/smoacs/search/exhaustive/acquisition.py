@@ -1,4 +1,8 @@
-"""Which decorations an exhaustive search takes next: some by chance, then the most promising."""
+"""Which decorations an exhaustive search takes next: some by chance, then the most promising.
+
+What promises most is the likeliest to meet the targets, times how usual its oxidation numbers are:
+of two that promise the same the one that the ICSD knows more of comes first.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +13,8 @@ from smoacs.search.exhaustive.survey import Space
 from smoacs.search.settings import ExhaustiveSettings
 
 BLOCK = 50_000
-"""Decorations that are compared with each other; a larger space is gone through in such blocks."""
+"""Decorations that are compared with each other; a larger space is gone through in such blocks,
+those with the usual oxidation numbers first."""
 
 
 class SuccessProbability:
@@ -51,8 +56,8 @@ class Acquisition:
             settings: Sizes of the rounds.
             seed: Of the order among those of which nothing is known.
         """
-        order = np.random.default_rng(seed).permutation(len(space))
-        self._blocks = np.split(order, range(BLOCK, len(space), BLOCK))
+        self._unusual = space.unusual(np.arange(len(space)))
+        self._blocks = _blocks(self._unusual, np.random.default_rng(seed))
         self._parts = space.parts
         everyone = space.compositions(np.arange(len(space)))
         self._formula = np.unique(everyone, axis=0, return_inverse=True)[1].ravel()
@@ -118,7 +123,7 @@ class Acquisition:
         size = self._round_size(probability)
         if probability is not None:
             chances = self._of_block(probability, number)[self._is_left[block]]
-            order = np.lexsort((-chances, self._had(left, met)))
+            order = np.lexsort((self._unusual[left] - chances, self._had(left, met)))
             left = left[order]
             if missing is not None:
                 hoped = np.exp(chances[order]).cumsum()
@@ -143,3 +148,10 @@ class Acquisition:
         if self._ranked is None or self._ranked[0] is not probability or self._ranked[1] != number:
             self._ranked = probability, number, probability(self._parts(self._blocks[number]))
         return self._ranked[2]
+
+
+def _blocks(unusual: NDArray[np.float32], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Decorations, [M], in blocks of which the first are the most usual; at random within each."""
+    order = rng.permutation(len(unusual))
+    by_use = np.argsort(unusual[order], kind="stable")  # places in the drawn order
+    return [order[np.sort(part)] for part in np.split(by_use, range(BLOCK, len(order), BLOCK))]

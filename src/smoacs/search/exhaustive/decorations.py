@@ -47,7 +47,9 @@ def decorations(
         symmetry: Of the template.
         rule: A further constraint; None for none.
     """
-    permutations = symmetry.distinct_permutations
+    tied_to = _tied_to(template)
+    # Symmetries that leave each site within its tied ones leave every decoration as it is.
+    permutations = [p for p in symmetry.distinct_permutations if (tied_to[p] != tied_to).any()]
     for k in range(template.n_combinations):
         # Which combination a symmetry turns this one into, -1 for none of the template's.
         turned = [_index(template.combinations, template.combinations[k][p]) for p in permutations]

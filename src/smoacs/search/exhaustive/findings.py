@@ -99,10 +99,14 @@ class Findings:
         return np.argsort(self.results["loss"], kind="stable")[:NEAREST_MISSES]
 
     def best(self, n: int) -> NDArray[np.int64]:
-        """At most n successes, the best of each composition; nearest misses if there are none."""
+        """At most n successes, the best of each composition; nearest misses if there are none.
+
+        Of successes that are equally good those with the usual oxidation numbers come first.
+        """
         if not len(self.successes):
             return self.nearest()[:n]
-        order = np.lexsort((self.results["loss"], self._ranks(n)))
+        unusual = self.space.unusual(self.rows)
+        order = np.lexsort((unusual, self.results["loss"], self._ranks(n)))
         successes = order[self.results["met"][order]]
         _, first = np.unique(self._compositions(successes), axis=0, return_index=True)
         chosen: NDArray[np.int64] = successes[np.sort(first)][:n]

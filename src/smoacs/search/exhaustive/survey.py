@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smoacs.chemistry import N_ELEMENTS
+from smoacs.chemistry import N_ELEMENTS, cost_table
 from smoacs.crystals import Crystals
 from smoacs.evaluation import evaluate
 from smoacs.predictors import CombinedPredictor, Predictor
@@ -58,6 +58,27 @@ class Space:
         """Elements of decorations in ascending order, [b, n]: equal for equal formulas."""
         ordered: NDArray[np.uint8] = np.sort(self.elements[rows], axis=1)
         return ordered
+
+    def unusual(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """How unusual the oxidation numbers of decorations are, [b].
+
+        Minus the logarithm of the likelihood of the assignment, the product over elements and their
+        numbers of the share of the element's reports that give it.
+        """
+        elements, combination = self.elements[rows], self.combination[rows]
+        charges = self.template.combinations
+        costs = cost_table(charges)
+        total = np.zeros(len(rows), dtype=np.float32)
+        tied = self.template.tied_to
+        sites = np.arange(self.template.n_sites) if tied is None else np.unique(tied)
+        for place, site in enumerate(sites):
+            own = elements[:, site]
+            new = np.ones(len(rows), dtype=np.bool_)
+            for other in sites[:place]:
+                same = charges[combination, other] == charges[combination, site]
+                new &= ~((elements[:, other] == own) & same)
+            total += np.where(new, costs[combination, site, own], 0.0)
+        return total
 
 
 def survey(

@@ -20,6 +20,7 @@ from smoacs.evaluation import MAX_FORCE, MAX_PRESSURE, LossSlopes
 from smoacs.relaxation import GeometryGuard, change_elements
 from smoacs.search.gradient.moves import Moves, composition_keys
 from smoacs.search.gradient.objective import Objective, no_loss
+from smoacs.search.gradient.plausible import Plausibility
 from smoacs.search.gradient.policies import Outcome, Policy, Standing
 from smoacs.search.gradient.swaps import Swaps
 from smoacs.search.progress import Recorder
@@ -62,6 +63,7 @@ class DiscreteStage:
         moves: Moves | None = None,
         kinds: Sequence[str],
         taken: frozenset[str] = frozenset(),
+        plausible: Plausibility = Plausibility(),  # noqa: B008 - frozen
     ) -> None:
         """Take real candidates.
 
@@ -75,6 +77,7 @@ class DiscreteStage:
             moves: Under rules on the crystal as a whole; None if there are none.
             kinds: Of the sites of a candidate.
             taken: Compositions, by their keys, that nobody is to get.
+            plausible: Elements that make sense together.
         """
         self._candidates = candidates
         self._taken = taken
@@ -88,7 +91,13 @@ class DiscreteStage:
         self._best = candidates.snapshot()
         self._found = candidates.snapshot()
         self._swaps = Swaps(
-            candidates, objective, settings, kinds=kinds, generator=generator, moves=moves
+            candidates,
+            objective,
+            settings,
+            kinds=kinds,
+            generator=generator,
+            moves=moves,
+            plausible=plausible,
         )
         like = candidates.lengths.detach()[:, 0]
         no = torch.zeros_like(like, dtype=torch.bool)

@@ -5,7 +5,7 @@ tied change together, and where only so many elements may occur, one of them giv
 on all the sites that hold it.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -18,7 +18,7 @@ from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import DesignSpace
 from smoacs.request.chemical_rules import AtMost, CrystalRule, legal_moves
 from smoacs.request.variants import keeps_space_group, sites_by_tie, variant_masks
-from smoacs.templates import Template, TemplateSymmetry
+from smoacs.templates import Template
 
 PROPOSALS = 24
 """Changes drawn per candidate; the first that gives a composition nobody has is taken."""
@@ -56,23 +56,18 @@ class Moves:
         space: What all candidates may hold, before each was restricted to a variant of its own.
         rules: On the crystal as a whole.
         units: Sites of each set of sites that hold the same element.
-        symmetry: Space group that no change may raise; None if it need not be kept.
     """
 
     space: DesignSpace
     rules: Sequence[CrystalRule]
     units: list[NDArray[np.int64]]
-    symmetry: TemplateSymmetry | None = None
 
     @staticmethod
     def of(template: Template, rules: Sequence[CrystalRule], space: DesignSpace) -> "Moves | None":
         """Moves under rules and ties; None if there are neither."""
         if not rules and template.tied_to is None:
             return None
-        symmetry = template.symmetry
-        if symmetry is not None and not symmetry.ties_sites:
-            symmetry = None
-        return Moves(space, rules, sites_by_tie(template.n_sites, template.tied_to), symmetry)
+        return Moves(space, rules, sites_by_tie(template.n_sites, template.tied_to))
 
     def pick(
         self,
@@ -83,6 +78,7 @@ class Moves:
         temperature: float,
         generator: torch.Generator,
         avoided: Sequence[Container[str]],
+        allows: Callable[[NDArray[np.int64]], bool] = lambda _: True,
     ) -> tuple[NDArray[np.int64], int] | None:
         """Draw a change of a crystal that meets all rules.
 
@@ -95,6 +91,7 @@ class Moves:
             generator: Source of randomness.
             avoided: Sets of compositions, by their keys. The first of the drawn changes that avoids
                 the last set is taken; if none does, the set before, and so on.
+            allows: Whether elements, [n], may be together at all.
 
         Returns:
             The sites and their new element; None if no change is left.
@@ -111,16 +108,13 @@ class Moves:
             changed[groups[row]] = element
             key = composition_keys(torch.as_tensor(changed)[None])[0]
             avoids = [key not in keys for keys in avoided]
-            if not any(avoids) or self._raises(changed):
+            if not any(avoids) or not allows(changed):
                 continue
             level = max(k for k, good in enumerate(avoids) if good)
             spare.setdefault(level, (groups[row], element))
             if level == len(avoided) - 1:
                 break
         return spare[max(spare)] if spare else None
-
-    def _raises(self, elements: NDArray[np.int64]) -> bool:
-        return self.symmetry is not None and self.symmetry.is_raised(elements)
 
     def groups(self, held: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Sites that may change together: each unit, and all that hold one of a few elements."""

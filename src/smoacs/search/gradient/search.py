@@ -15,6 +15,7 @@ from smoacs.search.gradient.discrete import DiscreteStage
 from smoacs.search.gradient.known_crystals import KnownCrystal, candidates_at
 from smoacs.search.gradient.moves import Moves, with_variants
 from smoacs.search.gradient.objective import Objective
+from smoacs.search.gradient.plausible import Plausibility, make_plausible
 from smoacs.search.gradient.policies import Policy, Polishing, Settling
 from smoacs.search.gradient.shared_choices import with_shared_choices
 from smoacs.search.progress import Recorder
@@ -50,6 +51,7 @@ class GradientSearch:
         objective: Objective,
         *,
         settings: OptimiserSettings,
+        plausible: Plausibility = Plausibility(),  # noqa: B008 - frozen
         begin: Sequence[KnownCrystal] = (),
     ) -> None:
         """Take what is wanted, what evaluates it, and the crystals to begin with, if any."""
@@ -58,6 +60,7 @@ class GradientSearch:
         self._objective = objective
         self._settings = settings
         self._anneals = not begin
+        self._plausible = plausible
         self._generator = torch.Generator().manual_seed(config.seed)
         self._guard = GeometryGuard.of(template, config.geometry_rules())
         device = resolve_device(config.device)
@@ -105,8 +108,7 @@ class GradientSearch:
             self._objective.front.freeze()
         if self._anneals:
             self._candidates.harden()
-        if self._guard is not None:
-            self._guard.distinguish(self._candidates)
+        make_plausible(self._candidates, self._template, self._plausible)
         if discrete is None or not discrete_steps or recorder.stopped:
             return Ended(self._candidates, self._guard)
         # Each trial is checked as a whole, so that it may leave the variant that it began in.
@@ -121,6 +123,7 @@ class GradientSearch:
             moves=self._moves,
             kinds=self._template.site_labels,
             taken=taken,
+            plausible=self._plausible,
         )
         stage.run(discrete_steps, recorder)
         return Ended(candidates, self._guard, stage.met, stage.losses)

@@ -1,6 +1,7 @@
 """Swaps of elements on crystals at rest: which one is tried next."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from smoacs.chemistry import N_ELEMENTS
 from smoacs.crystals import Candidates
 from smoacs.search.gradient.moves import PROPOSALS, Moves, composition_key
 from smoacs.search.gradient.objective import Objective
+from smoacs.search.gradient.plausible import Plausibility
 from smoacs.search.gradient.swap_estimates import SwapEstimates
 from smoacs.search.settings import DiscreteSettings
 
@@ -25,7 +27,16 @@ class Swaps:
     """
 
     NOT_STATE: ClassVar = frozenset(
-        {"estimates", "_kinds", "_candidates", "_objective", "_settings", "_generator", "_moves"}
+        {
+            "estimates",
+            "_kinds",
+            "_candidates",
+            "_objective",
+            "_settings",
+            "_generator",
+            "_moves",
+            "_plausible",
+        }
     )
 
     def __init__(
@@ -37,6 +48,7 @@ class Swaps:
         kinds: Sequence[str],
         generator: torch.Generator,
         moves: Moves | None,
+        plausible: Plausibility = Plausibility(),  # noqa: B008 - frozen
     ) -> None:
         """Take the candidates, the targets, the kinds of their sites, and rules on crystals."""
         names = sorted(set(kinds))
@@ -46,6 +58,7 @@ class Swaps:
         self._settings = settings
         self._generator = generator
         self._moves = moves
+        self._plausible = plausible
         self.estimates = SwapEstimates(candidates, objective.evaluator.properties)
         self.tried: dict[str, int] = {}
 
@@ -75,6 +88,7 @@ class Swaps:
         n_swaps = max(1, n_sites // self._settings.sites_per_swap)
         sharpness = max(1.0, n_sites / self._settings.sites_per_swap)
         sharpness /= self._settings.swap_temperature
+        combinations = self._candidates.combination[rows].tolist()
         start = elements[rows].clone()
         forbidden = ~allowed[rows]
         forbidden.scatter_(2, start[:, :, None], True)  # noqa: FBT003  (torch has no keyword)
@@ -83,6 +97,7 @@ class Swaps:
         counts = torch.zeros(len(rows), N_ELEMENTS, dtype=torch.int64)
         counts.scatter_add_(1, start.cpu(), torch.ones_like(start.cpu()))
         now = self._losses(rows, {name: value[:, None] for name, value in so_far.items()})[:, 0]
+        unusual = self._unusual(rows).flatten(1)
         looking = torch.ones(len(rows), dtype=torch.bool)
         done = torch.zeros_like(looking)
         swapped: list[dict[int, int]] = [{} for _ in rows]
@@ -97,9 +112,12 @@ class Swaps:
                 .nan_to_num(nan=0.0)
                 .masked_fill(forbidden.flatten(1), torch.inf)
             )
-            chosen = _drawn(cost, sharpness, self._generator)
+            chosen = _drawn(cost * sharpness + unusual, self._generator)
             for r in torch.nonzero(looking).flatten().tolist():
-                pick = self._pick(chosen[r], counts[r], start[r], taken)
+                now_held = elements[rows[r]].cpu().numpy()
+                pick = self._pick(
+                    chosen[r], counts[r], now_held, combination=combinations[r], taken=taken
+                )
                 useless = number > 0 and (pick is None or float(cost[r, _flat(pick)]) > 0)
                 if pick is None or useless:
                     looking[r] = False
@@ -129,15 +147,35 @@ class Swaps:
             key = composition_key(counts[r].tolist())
             self.tried[key] = self.tried.get(key, 0) + 1
 
+    def _unusual(self, rows: Tensor) -> Tensor:
+        """What oxidation numbers of candidates, [r], cost each element, [r, n, E]; 0 for nothing.
+
+        In units of the temperature, as an element of which it is a hundredth of the reports is to
+        be drawn a hundredth as often, however much its swap promises.
+        """
+        costs = self._plausible.costs_of(self._candidates.combination[rows])
+        if costs is None:
+            return self._candidates.lengths.new_zeros(
+                len(rows), self._candidates.sites_each, N_ELEMENTS
+            )
+        return costs.to(self._candidates.lengths)
+
     def _pick(
-        self, chosen: list[int], counts: Tensor, start: Tensor, taken: set[str]
+        self,
+        chosen: list[int],
+        counts: Tensor,
+        held: NDArray[np.int64],
+        *,
+        combination: int,
+        taken: set[str],
     ) -> tuple[int, int] | None:
         """The first of some swaps whose composition nobody has, and nobody has tried if possible.
 
         Args:
             chosen: Swaps, best first, as positions in [n, E]; -1 for none.
             counts: Atoms of each element, [E].
-            start: Elements before, [n].
+            held: Elements before, [n].
+            combination: Of charges.
             taken: Compositions that nobody is to get.
         """
         spare = None
@@ -146,10 +184,12 @@ class Swaps:
                 break
             site, element = divmod(flat, N_ELEMENTS)
             count = counts.tolist()
-            count[int(start[site])] -= 1
+            count[int(held[site])] -= 1
             count[element] += 1
             key = composition_key(count)
-            if key in taken:
+            changed = held.copy()
+            changed[site] = element
+            if key in taken or not self._plausible.allows(combination, changed):
                 continue
             if key not in self.tried:
                 return site, element
@@ -162,7 +202,9 @@ class Swaps:
             raise ValueError("there are no rules")
         done = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         swapped: list[dict[int, int]] = [{} for _ in rows]
+        unusual = self._unusual(rows) * self._settings.swap_temperature
         for r, row in enumerate(rows.tolist()):
+            combination = int(self._candidates.combination[row])
             held = elements[row].cpu().numpy()
             groups = self._moves.groups(held)
             own = self.estimates.single(rows[r : r + 1])
@@ -175,7 +217,9 @@ class Swaps:
             losses = losses.nan_to_num(nan=0.0)
             possible = torch.stack([allowed[row, group].all(0) for group in groups])
             possible &= torch.stack([~_holds(held, group).to(possible) for group in groups])
-            cost = losses.view(possible.shape).masked_fill(~possible, torch.inf)
+            cost = losses.view(possible.shape)
+            cost = cost + torch.stack([unusual[r, group[0]] for group in groups]).to(cost)
+            cost = cost.masked_fill(~possible, torch.inf)
             pick = self._moves.pick(
                 held,
                 groups,
@@ -183,6 +227,7 @@ class Swaps:
                 temperature=self._settings.swap_temperature,
                 generator=self._generator,
                 avoided=[taken, taken | set(self.tried)],
+                allows=partial(self._plausible.allows, combination),
             )
             if pick is not None:
                 group, element = pick
@@ -210,10 +255,10 @@ def _holds(held: NDArray[np.int64], group: NDArray[np.int64]) -> Tensor:
     return found
 
 
-def _drawn(cost: Tensor, sharpness: float, generator: torch.Generator) -> list[list[int]]:
-    """Swaps drawn without replacement, weight exp(-cost · sharpness), best first; -1 for none."""
+def _drawn(cost: Tensor, generator: torch.Generator) -> list[list[int]]:
+    """Swaps drawn without replacement, weight exp(-cost), best first; -1 for none."""
     uniform = torch.rand(cost.shape, generator=generator).to(cost)
     gumbel = -torch.log(-torch.log(uniform.clamp(1e-12, 1 - 1e-7)))
-    value, choice = (gumbel - cost * sharpness).topk(min(PROPOSALS, cost.shape[1]), dim=1)
+    value, choice = (gumbel - cost).topk(min(PROPOSALS, cost.shape[1]), dim=1)
     chosen: list[list[int]] = torch.where(value.isfinite(), choice, -1).cpu().tolist()
     return chosen

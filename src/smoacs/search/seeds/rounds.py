@@ -196,7 +196,10 @@ def _met(results: "Sequence[DesignResult]", source: Source) -> bool:
 
 
 def best_of(config: "DesignConfig", results: "Sequence[DesignResult]") -> list[Source]:
-    """At most n crystals: successes first, and each formula once if possible; then the nearest."""
+    """At most n crystals: successes first, and each formula once if possible; then the nearest.
+
+    No success has the formula of a better one on the same template.
+    """
     extreme = _is_extreme(config)
 
     def rank(source: Source) -> tuple[bool, float, Source]:
@@ -206,13 +209,21 @@ def best_of(config: "DesignConfig", results: "Sequence[DesignResult]") -> list[S
         loss = losses[k] if losses and (extreme or not met) else 0.0
         return not met, loss, source
 
+    def template(source: Source) -> int:
+        return id(results[source[0]].template)
+
     seen: set[tuple[int, ...]] = set()
+    repeats: set[tuple[tuple[int, ...], int]] = set()
     first: list[Source] = []
     again: list[Source] = []
     for source in sorted(_sources(results), key=rank):
         formula = reduced(results[source[0]].structures[source[1]])
-        (again if formula in seen else first).append(source)
+        if formula not in seen:
+            first.append(source)
+        elif (formula, template(source)) not in repeats or not _met(results, source):
+            again.append(source)
         seen.add(formula)
+        repeats.add((formula, template(source)))
     return [*first, *again][: config.n]
 
 
