@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from smoacs.chemistry import is_neutral
+from smoacs.chemistry import is_neutral, oxidation_table
 from smoacs.errors import InputError
 from smoacs.judging import RuleCheck, Rules, judge
 from smoacs.request import DesignConfig
@@ -91,7 +91,7 @@ def test_elements_numbers_and_charges(asked, kept, wrong):
     [
         (("K+", "Mg2+", "F-", "F-", "O2-"), "neutral: the charges add up to -1"),
         (("K", "Mg", "F", "F", "O"), "neutral: no choice of oxidation numbers"),
-        (("K", "Mg", "F", "F", "He"), "oxidation_table = common: He has no"),
+        (("K", "Mg", "F", "F", "He"), "oxidation_table = icsd: He has no"),
         (("Cu+", "Mg3+", "F-", "F-", "F-"), "neutral: the charges add up to +1"),
         (("U4+", "Mg2+", "O2-", "O2-", "O2-"), "elements above Z = 86"),
     ],
@@ -186,8 +186,20 @@ def test_doubling_the_cell_of_the_same_group_is_seen():
     assert "48 operations of Pm-3m, not 384" in rules.broken(other)
 
 
+def test_equal_sites_of_an_ordered_compound_hold_one_element():
+    check = RuleCheck(Rules(mixed=False), build_template("rutile"))
+    template = build_template("rutile")
+    assert check.broken(template.to_structure(["Ti", "Ti", "O", "O", "O", "O"])) == ""
+    mixed = template.to_structure(["Mn", "Mn", "O", "S", "O", "O"])
+    assert check.broken(mixed) == "mixed = false: there are O and S on equal sites"
+    anything = RuleCheck(Rules(), build_template("rutile"))
+    assert anything.broken(mixed) == ""
+    with pytest.raises(InputError, match="mixed = false is about a template"):
+        RuleCheck(Rules(mixed=False))
+
+
 def test_spinel_at_its_own_site_is_kept_and_a_shifted_oxygen_breaks_the_group():
-    template = build_template("spinel")
+    template = build_template("spinel", table=oxidation_table("icsd"))
     check = RuleCheck(Rules(symmetry="space-group", frozen=["A"]), template)
     own = template.to_structure()
     assert check.broken(own) == ""

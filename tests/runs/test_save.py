@@ -127,11 +127,15 @@ def test_summary(run, config):
     assert DesignConfig.from_mapping(summary["config"]) == config
 
 
-def test_the_end_says_first_how_many_were_found(run):
+def test_the_end_says_first_how_many_were_found(run, config):
     summary = json.loads((run / "summary.json").read_text())
     summary["config"]["n"] = 64
     first = summary_text(summary, run).splitlines()[0]
-    assert first == "1 found of 64 wanted: 1 distinct designs; 2 of 5 candidates succeed"
+    assert first == (
+        "1 found of 64 wanted and no more within the budget: 1 distinct designs; 2 of 5 candidates "
+        "succeed"
+    )
+    assert (summary["wanted"], summary["found"]) == (config.n, 1)
 
 
 def test_config_and_history_read_back(run, config, result):

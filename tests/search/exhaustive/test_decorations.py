@@ -18,6 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR:DeprecationWarning
 
 
 def template_of(name, **settings):
+    settings = {"mixed": True, "oxidation_table": "common", **settings}
     return DesignConfig(template=name, targets=("x > 0",), **settings).resolved_template()
 
 

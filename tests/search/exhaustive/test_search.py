@@ -453,7 +453,7 @@ def test_keywords_of_design(springs):
 
 def test_each_composition_comes_back_once(springs):
     wanted = {"targets": ("band_gap > -100",), "template": "rutile", "n": 200}
-    asked = config(**wanted, elements=("Mg", "Zn", "F", "Cl"))
+    asked = config(**wanted, mixed=True, elements=("Mg", "Zn", "F", "Cl"))
     result = run_search(asked, predictor=springs)
     formulas = [structure.composition.reduced_formula for structure in result.structures]
     assert result.search["successes"] > len(formulas) > 5

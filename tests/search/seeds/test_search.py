@@ -124,7 +124,12 @@ def crystal(formula):
 def result_of(names, met, losses, calls, **search):
     structures = [crystal(name) for name in names]
     return SimpleNamespace(
-        structures=structures, met=met, losses=losses, predictor_calls=calls, search=search
+        structures=structures,
+        met=met,
+        losses=losses,
+        predictor_calls=calls,
+        search=search,
+        template=object(),
     )
 
 
