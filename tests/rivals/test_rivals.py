@@ -31,7 +31,7 @@ def contest(name, *, seed=0, budget=60, n=4, targets=TARGETS):
     """The counting predictor after a rival's search, the toy it asked, and what was proposed."""
     toy = Bowl()
     predictor = CombinedPredictor([PairEnergy(), toy, ToleranceFactor()])
-    config = DesignConfig(targets=targets, elements=ELEMENTS)
+    config = DesignConfig(oxidation_table="common", targets=targets, elements=ELEMENTS)
     counting = CountingPredictor(predictor, config.wanted, budget=budget)
     template = config.resolved_template(predictor.elements)
     space = Space([template], config.wanted, counting)
