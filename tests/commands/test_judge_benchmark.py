@@ -65,7 +65,10 @@ def test_a_folder_is_judged_by_a_row(folder, capsys):
     assert {"band_gap_met", "formation_energy_met"} <= set(good)
     assert told.err.startswith("smoacs: perovskite-2.5: 0 of 2 crystals succeed (0.00)")
     assert "SMOACS (ALIGNN) 0.39" in told.err
-    assert run([*base, "--benchmark", "perovskite-2.5", "--at-rest", "--out", "judged.csv"]) == 0
+    assert (
+        run([*base, "--benchmark", "perovskite-2.5", "--rest", "symmetry", "--out", "judged.csv"])
+        == 0
+    )
     told = capsys.readouterr()
     assert told.out == ""
     assert "0 of 2 crystals succeed at rest" in told.err

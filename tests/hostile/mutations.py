@@ -310,7 +310,7 @@ COMMANDS = (
     "export run --to cif --out new --all --id 1",
     "export run --to qe --pseudo-dir . --limit 1",
     "judge seed.cif -t density>0.1 --template perovskite --predictor tiny.safetensors --out x.csv",
-    "judge seed.cif --rules settings.toml --repeat 1 --at-rest",
+    "judge seed.cif --rules settings.toml --repeat 1 --rest symmetry",
     "judge seed.cif --benchmark perovskite-2.5",
     "predict seed.cif --predictor tiny.safetensors --device cpu --out x.csv",
     "train train.toml",

@@ -8,6 +8,7 @@ stands in the test's output.
 
 import io
 import secrets
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from pymatgen.core import Lattice, Structure
 from smoacs.predictors import load_predictor
 from smoacs.request import DesignConfig
 from smoacs.search import run_search
+from smoacs.search.settings import AT_REST
 
 GAP = "band_gap = 2.5 ± 0.5"
 FACTOR = "0.8 <= tolerance_factor <= 1.0"
@@ -65,6 +67,12 @@ MODES = {
     "seeds": {"targets": (GAP,), "n": 4, "steps": 30},
     "seeds not at rest": {"targets": (GAP,), "n": 4, "steps": 20, "rest": "none"},
 }
+FEW_LET_GO = replace(
+    AT_REST,
+    settling=replace(
+        AT_REST.settling, least=4, least_pool=50, searched=40, round=2, smallest=2, wave_steps=5
+    ),
+)
 SEEDS = [
     Structure(Lattice.cubic(4.2), ["Mg", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
     Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0] * 3, [0.5] * 3]),
@@ -104,6 +112,7 @@ def searched(mode, keeper=None):
         DesignConfig(**settings),
         predictor=load_predictor(device="cpu"),
         keeper=keeper,
+        settings=FEW_LET_GO if MODES[mode].get("rest") == "minimum" else None,
         seeds=SEEDS if mode.startswith("seeds") else None,
     )
 
