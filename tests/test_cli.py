@@ -99,8 +99,8 @@ def test_design_writes_a_run_and_says_what_came_out(here, weights, capsys):
 
 
 def test_a_design_at_a_minimum_leads_back_to_its_parent(here, weights, capsys, monkeypatch):
-    def settle(structures, predictor=None, *, seed=None, progress=None):
-        del predictor, seed, progress
+    def settle(structures, predictor=None, **_):
+        del predictor
         ends = [None, *(s.make_supercell(2, in_place=False) for s in structures[1:])]
         return [
             Settled(

@@ -9,7 +9,7 @@ import torch
 from pymatgen.core import Structure
 
 from smoacs.predictors import CombinedPredictor, ToleranceFactor
-from smoacs.relaxation import Settled
+from smoacs.relaxation import Settled, SettleSettings
 from smoacs.request import DesignConfig
 from smoacs.search import run_search
 from smoacs.search.settings import AT_REST
@@ -240,3 +240,22 @@ def test_later_waves_aim_where_settling_leads_to_the_targets(monkeypatch):
     assert asked[0][0].low == pytest.approx(5.8)
     assert asked[1][0].high < 6  # everything shrinks, and so the gap rises
     assert result.search["met_at_minimum"] == sum(result.met)
+
+
+def test_large_cells_are_let_go_once_and_without_a_look_at_vibrations(monkeypatch):
+    asked = []
+
+    def noted(structures, predictor=None, *, settings, **more):
+        asked.append((settings, {len(structure) for structure in structures}))
+        return settle(structures, predictor, **more)
+
+    monkeypatch.setattr(rounds_module, "settle", noted)
+    small = SettleSettings()
+    rounds = searched(n=2).search
+    assert rounds["let_go"]
+    assert {settings for settings, _ in asked} == {small}
+    monkeypatch.setattr(rounds_module, "LARGE", 4)
+    asked.clear()
+    searched(n=2)
+    assert {settings for settings, _ in asked} == {rounds_module.BY_REST}
+    assert (rounds_module.BY_REST.starts, rounds_module.BY_REST.follow) == (1, 0)

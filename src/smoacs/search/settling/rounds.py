@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from smoacs.predictors import Predictor
-from smoacs.relaxation import Settled, same_connectivity, settle
+from smoacs.relaxation import Settled, SettleSettings, same_connectivity, settle
 from smoacs.search.settings import SettlingSettings
 from smoacs.search.settling.pool import Pool, PropertiesOf, Values
 from smoacs.search.settling.shifts import Outlook, Settlings
@@ -19,6 +19,13 @@ from smoacs.targets import Targets
 
 STABLE: Final = -0.1
 """THz. A crystal whose lowest frequency is below is at no minimum."""
+
+
+LARGE: Final = 100
+"""Atoms of a parent above which its vibrations would take minutes."""
+
+BY_REST: Final = SettleSettings(max_atoms=LARGE, starts=1, follow=0, fmax=0.03, end_fmax=0.03)
+"""How larger ones are let go: once, from a rattled start, without a look at vibrations."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +144,19 @@ class Rounds:
             tell: Told how many crystals are done, over all rounds.
         """
         before = len(self.outcomes)
-        found = settle(
-            [self.pool.parents[row].structure for row in rows],
-            self._energy,
-            seed=self._seed,
-            progress=None if tell is None else lambda done, _: tell(before + done),
-        )
-        # What comes back from a checkpoint is the same to the last bit.
-        self._note(rows.tolist(), [unpacked(packed(settled)) for settled in found])
+        sizes = np.array([len(self.pool.parents[row].structure) for row in rows])
+        for own, how in ((rows[sizes <= LARGE], SettleSettings()), (rows[sizes > LARGE], BY_REST)):
+            if not len(own):
+                continue
+            found = settle(
+                [self.pool.parents[row].structure for row in own],
+                self._energy,
+                settings=how,
+                seed=self._seed,
+                progress=None if tell is None else lambda done, _: tell(before + done),
+            )
+            # What comes back from a checkpoint is the same to the last bit.
+            self._note(own.tolist(), [unpacked(packed(settled)) for settled in found])
 
     def state(self) -> State:
         """What was let go, for a keeper."""
