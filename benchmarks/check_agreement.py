@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from pymatgen.core import Structure
 
-from smoacs.checking import RelaxSettings, load_potential
+from smoacs.checking import CHGNET, RelaxSettings, load_potential
 from smoacs.request import DesignConfig
 from smoacs.runs import read_run
 from smoacs.search import run_search
@@ -47,9 +47,9 @@ def main() -> None:
     from chgnet.model import StructOptimizer  # noqa: PLC0415  (an extra)
 
     designs = designs_of(args.run, args.designs)
-    potential = load_potential()
+    potential = load_potential(CHGNET)
     start = time.process_time()
-    settings = RelaxSettings()
+    settings = RelaxSettings(fmax=0.05, max_steps=300, keep_symmetry=False)
     mine = [item for batch in potential.relax(designs, settings) for item in batch]
     batched = time.process_time() - start
     optimizer = StructOptimizer(use_device="cpu")

@@ -9,6 +9,7 @@ import argparse
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -53,8 +54,10 @@ def main() -> None:
             seed=args.seed,
             rest="symmetry",
         ).save(folder)
-    smoacs.check(folder)
-    smoacs.check(folder, dft="gpaw", sample=args.draw, seed=args.seed, workers=args.workers)
+    chgnet: dict[str, Any] = {"potential": "chgnet", "rattled": False, "phonons": False}
+    smoacs.check(folder, **chgnet)
+    draw = {"sample": args.draw, "seed": args.seed, "workers": args.workers}
+    smoacs.check(folder, dft="gpaw", **draw, **chgnet)
     table = pd.read_csv(folder / "results.csv")
     distinct = table[table["unique"]]
     drawn = distinct[distinct["dft_status"].notna()]

@@ -24,7 +24,7 @@ import torch
 from pymatgen.core import Composition
 
 from benchmarks.paper.holds import share_that_holds
-from smoacs.checking import load_potential
+from smoacs.checking import CHGNET, load_potential
 from smoacs.predictors import Predictor, load_predictor
 from smoacs.request import DesignConfig
 from smoacs.runs import DesignRun, run_design
@@ -164,7 +164,7 @@ def _holds(
     if not sample:
         return {}
     template = run.result.config.resolved_template(predictor.elements)
-    relaxing = (load_potential(), args.out.with_suffix(".relaxed.jsonl"))
+    relaxing = (load_potential(CHGNET), args.out.with_suffix(".relaxed.jsonl"))
     share = share_that_holds(sample, task.targets, predictor, template=template, relaxing=relaxing)
     return {"holds": share, "holds_of": len(sample)}
 

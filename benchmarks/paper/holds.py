@@ -11,6 +11,7 @@ from benchmarks.paper.methods import Task
 from benchmarks.paper.records import SAMPLE, Record, Store, from_record
 from benchmarks.paper.specification import Row
 from smoacs.checking import (
+    CHGNET,
     CheckPotential,
     RelaxSettings,
     load_potential,
@@ -46,7 +47,7 @@ def add_holds(
         most: Designs of each sample to relax; of a smaller number that is done, no more are.
         deadline: By `time.monotonic`; after it no further sample is begun.
     """
-    potential = load_potential()
+    potential = load_potential(CHGNET)
     cache = store.folder / FILE
     for task, rows in tasks:
         record = store.load(task)
@@ -92,7 +93,12 @@ def share_that_holds(
         relaxing: The potential, and the file of what is relaxed already.
     """
     potential, cache = relaxing
-    relaxed = relax_designs(structures, potential, RelaxSettings(), cache=cache)
+    relaxed = relax_designs(
+        structures,
+        potential,
+        RelaxSettings(fmax=0.05, max_steps=300, keep_symmetry=False),
+        cache=cache,
+    )
     table = survival_table(
         structures,
         relaxed,

@@ -152,7 +152,8 @@ def design(
     check_designs: Annotated[
         bool,
         typer.Option(
-            "--check", help="Relax the successes by CHGNet at the end, as `smoacs check` does."
+            "--check",
+            help="Relax the successes at the end, as `smoacs check --no-rattled --no-phonons`.",
         ),
     ] = False,
 ) -> None:
@@ -202,7 +203,7 @@ def design(
         execute(config, out, force=force, progress=progress)
     code = tell_results(out, told)
     if check_designs and not code:
-        code = check_and_tell(out, CheckSettings())
+        code = check_and_tell(out, CheckSettings(rattled=False, phonons=False))
     if code:
         raise typer.Exit(code)
 

@@ -162,7 +162,7 @@ def test_what_is_done_is_not_done_again(tmp_path):
     relax_designs(designs, again, settings, cache=cache, progress=lambda *x: told.append(x))
     assert again.asked == []
     assert told[-1] == (3, 3)
-    relax_designs(designs, again, RelaxSettings(fmax=0.01), cache=cache)
+    relax_designs(designs, again, RelaxSettings(fmax=0.02), cache=cache)
     assert again.asked == ["KMgF3", "NaMgF3"], "other settings are another finding"
 
 

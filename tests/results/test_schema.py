@@ -8,8 +8,10 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from smoacs.checking import chemistry_table, dft_table
-from smoacs.checking.phonons import UNSTABLE
+from smoacs.checking.phonons import PhononSettings
 from smoacs.checking.potentials import RelaxSettings
+from smoacs.checking.rattled import MAX_ANGLE_CHANGE, MAX_VOLUME_CHANGE, RattleSettings
+from smoacs.checking.survival import MAX_LENGTH_CHANGE
 from smoacs.judging import RuleCheck, Rules, judge
 from smoacs.predictors import CombinedPredictor, load_predictor, property_scales
 from smoacs.results import (
@@ -87,6 +89,7 @@ def test_no_column_is_listed_twice():
     [
         ("formation_energy", "eV/atom", "formation energy", "number"),
         ("relaxed_formation_energy", "eV/atom", "relaxed formation energy", "number"),
+        ("rattled_band_gap", "eV", "rattled band gap", "number"),
         ("band_gap.std", "eV", "band gap std", "number"),
         ("band_gap_met", "", "band gap", "flag"),
         ("my_score_met", "", "my score", "flag"),
@@ -156,7 +159,7 @@ def rows_of(*sources):
     ("page", "sources"),
     [
         ("results.md", ("design",)),
-        ("checks.md", ("relaxation", "chemistry", "novelty", "phonons", "dft")),
+        ("checks.md", ("relaxation", "rattled", "chemistry", "novelty", "phonons", "dft")),
     ],
 )
 def test_the_documents_list_the_columns(page, sources):
@@ -165,7 +168,15 @@ def test_the_documents_list_the_columns(page, sources):
 
 
 def test_numbers_of_the_meanings_are_those_of_the_checks():
-    assert f"{UNSTABLE} THz" in column("dynamically_stable").meaning
+    assert f"above {PhononSettings().threshold} THz" in column("dynamically_stable").meaning
+    rattle = RattleSettings()
+    assert str(rattle.relaxation.max_steps) in column("rattled_steps").meaning
+    assert f"{rattle.relaxation.fmax:g} eV/Å" in column("rattled_converged").meaning
+    assert f"{rattle.gap_tolerance} eV" in column("keeps_targets").meaning
+    lattice = column("keeps_lattice").meaning
+    assert f"lengths within {100 * MAX_LENGTH_CHANGE:g} %" in lattice
+    assert f"volume within {100 * MAX_VOLUME_CHANGE:g} %" in lattice
+    assert f"angles within {MAX_ANGLE_CHANGE:g}°" in lattice
     assert str(RelaxSettings().max_steps) in column("relaxed_steps").meaning
     assert f"{RelaxSettings().fmax:g} eV/Å" in column("relaxed_converged").meaning
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import ase.db
 import ase.io
 import numpy as np
+import pandas as pd
 import pytest
 
 import smoacs.runs.checks as checks_module
@@ -50,6 +51,18 @@ class Swelling:
             yield [RelaxedDesign(end, -3.0, 5, converged=True)]
 
 
+def stable(structures, potential, *, cache, settings, progress):
+    """What phonons say of crystals without soft modes, in no time."""
+    del potential, cache
+    progress(len(structures), len(structures))
+    columns = {
+        "phonon_frequency": [settings.threshold / 2] * len(structures),
+        "dynamically_stable": [True] * len(structures),
+        "phonon_failure": [""] * len(structures),
+    }
+    return pd.DataFrame(columns)
+
+
 @pytest.fixture
 def folder(result, table, tmp_path):
     table = table.assign(template_kept=True)
@@ -60,6 +73,7 @@ def folder(result, table, tmp_path):
 def potential(monkeypatch):
     potential = Swelling()
     monkeypatch.setattr(checks_module, "load_potential", lambda _: potential)
+    monkeypatch.setattr(checks_module, "phonon_table", stable)
     return potential
 
 
@@ -97,10 +111,10 @@ def test_again_is_the_same_and_costs_nothing(folder, potential):
     check(folder, predictor=Gap())
     first = lines(folder)
     check(folder, predictor=Gap())
-    assert potential.asked == 2
+    assert potential.asked == 3, "two successes, one of which is distinct and rattled"
     assert lines(folder) == first
     check(folder, predictor=Gap(), force=True)
-    assert potential.asked == 4
+    assert potential.asked == 6
     assert lines(folder) == first
 
 
@@ -109,7 +123,7 @@ def test_a_few_designs_then_all(folder, potential):
     assert first.ids == ("0001",)
     assert first.run.table["success_checked"].tolist() == [True, None, False, False, False]
     both = check(folder, predictor=Gap())
-    assert potential.asked == 2
+    assert potential.asked == 3
     assert both.run.table["success_checked"].tolist() == [True, True, False, False, False]
     assert len(ase.io.read(folder / "relaxed.extxyz", index=":")) == 2
 
@@ -137,7 +151,7 @@ def test_a_kill_before_the_end_loses_nothing(folder, potential, monkeypatch):
     assert lines(folder) == before
     assert json.loads((folder / "summary.json").read_text()).get("checks") is None
     check(folder, predictor=Gap())
-    assert potential.asked == 2
+    assert potential.asked == 3
 
 
 def test_without_successes_there_is_nothing_to_check(result, table, tmp_path, potential):
@@ -195,6 +209,66 @@ def test_first_principles(folder, potential, monkeypatch):
     assert checked.run.columns["dft_band_gap"].scale == "PBE and PBE+U (vasp)"
     text = checks_text(checked.checks, folder)
     assert "dft (vasp), 1 design: 1 confirmed" in text
+
+
+def test_designs_that_are_let_go_from_a_rattled_supercell(folder, potential):
+    told = []
+    checked = check(folder, predictor=Gap(), progress=lambda *x: told.append(x))
+    table = checked.run.table
+    assert ("rattled", 1, 1) in told
+    assert table["keeps_lattice"].tolist() == [True, None, None, None, None], "distinct ones only"
+    assert table["keeps_structure"][0]
+    assert table["keeps_targets"][0]
+    assert table["rattled_energy_gain"][0] == 0
+    assert table["rattled_band_gap"][0] == 2.5
+    (end,) = ase.io.read(folder / "rattled.extxyz", index=":")
+    assert end.info["design"] == "id-0001"
+    assert len(end) == 40
+    assert checked.checks["rattled"]["settings"]["displacement"] == 0.05
+    last = checks_text(checked.checks, folder).splitlines()[-1]
+    assert last == (
+        "1 of 1 is dynamically stable, 1 of 1 keeps its lattice, 1 of 1 keeps its targets"
+    )
+    assert checked.run.columns["rattled_band_gap"].unit == "eV"
+
+
+def test_a_check_that_is_killed_between_two_rattled_crystals_goes_on(
+    folder, potential, monkeypatch
+):
+    table = read_run(folder).table
+    ids = table["id"].tolist()[:2]
+    monkeypatch.setattr(
+        checks_module,
+        "choose",
+        lambda run, _: run.table[run.table["id"].isin(ids)].assign(unique=True),
+    )
+    whole = potential.relax
+
+    def killed(structures, settings):
+        for number, batch in enumerate(whole(structures, settings)):
+            if len(structures[0]) > 5 and number == 1:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(potential, "relax", killed)
+        with pytest.raises(KeyboardInterrupt):
+            check(folder, predictor=Gap())
+    findings = folder / "checks" / "rattled.jsonl"
+    first = findings.read_text()
+    assert first.count("\n") == 1
+    asked = potential.asked
+    checked = check(folder, predictor=Gap())
+    assert potential.asked == asked + 1
+    assert findings.read_text().startswith(first)
+    assert checked.checks["rattled"]["designs"] == 2
+
+
+def test_what_is_not_asked_for_is_not_looked_at(folder, potential):
+    checked = check(folder, predictor=Gap(), rattled=False, phonons=False)
+    assert set(checked.checks) == {"relaxation", "chemistry"}
+    assert potential.asked == 2
+    assert checks_text(checked.checks, folder).splitlines()[-1].startswith("columns in")
 
 
 @pytest.mark.parametrize(
@@ -285,7 +359,7 @@ def test_a_disk_that_fills_up_leaves_all_files_as_they_were(last, folder, potent
             check(folder, predictor=Gap())
     assert contents(folder) == before
     check(folder, predictor=Gap())
-    assert potential.asked == 2
+    assert potential.asked == 3
     after = contents(folder)
     assert all(after[name] != before[name] for name in ("results.csv", "summary.json", last))
     assert after["report.html"] == write_report(folder).read_bytes()

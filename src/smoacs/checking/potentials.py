@@ -1,45 +1,38 @@
 """Interatomic potentials that took no part in the design: batches of CHGNet, or ASE's calculators.
 
 A potential relaxes crystals with their elements fixed, and gives forces for phonons. CHGNet
-(extra `chgnet`) runs in batches through our own optimiser, which takes the path of ASE's; any other
-one runs crystal by crystal through ASE's FIRE and FrechetCellFilter.
+(extra `chgnet`) runs in batches, any other one crystal by crystal: a calculator of SevenNet's size
+is busy with one. A relaxation that keeps the symmetry goes by our own FIRE, which takes the path of
+ASE's; a free one of a calculator by ASE's BFGS, which asks it less often.
 """
 
-import inspect
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.filters import FrechetCellFilter
-from ase.optimize import FIRE
+from ase.optimize import BFGS
 from numpy.typing import NDArray
 from pymatgen.core import Lattice, Structure
 
 from smoacs.crystals import Crystals
-from smoacs.dft import load_factory
-from smoacs.errors import InputError, MissingExtraError, SmoacsError, short
+from smoacs.errors import InputError
 from smoacs.evaluation import Evaluator, single_thread
 from smoacs.judging import element_counts, is_crystal
 from smoacs.predictors import Predictor
-from smoacs.relaxation import FMAX, MAX_STEPS, Response, relax
+from smoacs.relaxation import Potential, RelaxedCrystals, Response, relax, symmetry_of
 from smoacs.structures import symbols
-
-CHGNET: Final = "chgnet"
-SEVENNET: Final = "sevennet"
-DIEP: Final = "diep"
-
-_SEVENNET_MODELS: Final = ("", "0", "l3i5")
-"""Those that its wheel has weights for and that need no further choice; "" is 0."""
 
 MIN_VOLUME: Final = 4.0
 """Å³ per atom. No crystal at rest is denser (see `smoacs.predictors.adapters.DENSE`), and the
 angles of a denser one fill the memory."""
+
+_STIFFNESS: Final = 30.0
+"""eV/Å², the curvature that BFGS begins with. With ASE's 70 a rattled perovskite takes half as many
+steps again, or twice as many."""
 
 BATCH: Final = 32
 """Crystals relaxed together: as fast as more, and no more are done again after a kill."""
@@ -47,15 +40,29 @@ BATCH: Final = 32
 
 @dataclass(frozen=True)
 class RelaxSettings:
-    """When a relaxation ends.
+    """What a relaxation keeps, and when it ends.
 
     Attributes:
-        fmax: Largest force at rest, eV/Å.
+        fmax: Largest force at rest, eV/Å, of atoms and of the rows of the cell (the virial over the
+            number of atoms). Larger ones than .01 move soft modes by some THz.
         max_steps: Most steps.
+        keep_symmetry: Whether a crystal keeps the space group that it has at 0.01 Å.
     """
 
-    fmax: float = FMAX
-    max_steps: int = MAX_STEPS
+    fmax: float = 0.01
+    max_steps: int = 500
+    keep_symmetry: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            InputError: One is out of range.
+        """
+        if not self.fmax > 0:
+            raise InputError(f"fmax is {self.fmax} eV/Å; it is positive")
+        if self.max_steps < 1:
+            raise InputError(f"max_steps is {self.max_steps}; it is at least 1")
 
 
 @dataclass(frozen=True)
@@ -155,21 +162,8 @@ class BatchedPotential:
     def _relax_fit(
         self, structures: list[Structure], settings: RelaxSettings
     ) -> list[RelaxedDesign]:
-        crystals = Crystals.from_structures(structures)
-        end = relax(crystals, self, fmax=settings.fmax, max_steps=settings.max_steps)
-        return [
-            _refusal(f"shrank to less than {MIN_VOLUME:g} Å³/atom")
-            if refused
-            else RelaxedDesign(structure, energy / len(structure), steps, converged)
-            for structure, energy, steps, converged, refused in zip(
-                end.crystals.to_structures(),
-                end.energy.tolist(),
-                end.steps.tolist(),
-                end.converged.tolist(),
-                end.refused.tolist(),
-                strict=True,
-            )
-        ]
+        end = _at_rest(self, structures, settings)
+        return _designs(end, refusal=f"shrank to less than {MIN_VOLUME:g} Å³/atom")
 
     def _unfit(self, structure: Structure) -> str:
         """Why the potential cannot be asked about a structure; empty if it can."""
@@ -202,16 +196,37 @@ class AsePotential:
         """Forces, crystal by crystal."""
         return [self._atoms(structure).get_forces() for structure in structures]
 
+    def __call__(self, crystals: Crystals) -> Response:
+        """Energies, forces and stresses of real crystals, one after the other."""
+        energies, forces, stresses = [], [], []
+        for structure in crystals.to_structures():
+            atoms = self._atoms(structure)
+            energies.append(float(atoms.get_potential_energy()))
+            forces.append(torch.as_tensor(np.array(atoms.get_forces()), dtype=torch.float64))
+            stress = np.array(atoms.get_stress(voigt=False))
+            stresses.append(torch.as_tensor(stress, dtype=torch.float64))
+        energy = torch.tensor(energies, dtype=torch.float64)
+        return Response(energy, torch.cat(forces), torch.stack(stresses))
+
     def _relax(self, structure: Structure, settings: RelaxSettings) -> RelaxedDesign:
         if not is_crystal(structure):
             return _refusal("no crystal: atoms on one spot, or a flat cell")
         try:
-            atoms = self._atoms(structure)
-            optimizer = FIRE(FrechetCellFilter(atoms), logfile=None)
-            converged = optimizer.run(fmax=settings.fmax, steps=settings.max_steps)
-            energy = float(atoms.get_potential_energy()) / len(atoms)
+            if settings.keep_symmetry:
+                end = _at_rest(self, [structure], settings)
+                return _designs(end, refusal=f"{self.name} gives no numbers")[0]
+            return self._relax_freely(structure, settings)
         except Exception as error:  # noqa: BLE001 - a calculator may raise anything; it is recorded
             return _refusal(" ".join(f"{type(error).__name__}: {error}".split()))
+
+    def _relax_freely(self, structure: Structure, settings: RelaxSettings) -> RelaxedDesign:
+        atoms = self._atoms(structure)
+        free: Any = FrechetCellFilter(atoms)
+        optimizer = BFGS(free, logfile=None, alpha=_STIFFNESS)
+        converged = optimizer.run(fmax=settings.fmax, steps=settings.max_steps)
+        energy = float(atoms.get_potential_energy()) / len(atoms)
+        if not np.isfinite(energy):
+            return _refusal(f"{self.name} gives no numbers")
         end = Structure(
             Lattice(atoms.cell.array),
             atoms.get_chemical_symbols(),
@@ -229,96 +244,32 @@ class AsePotential:
         )
 
 
-def load_potential(name: str = CHGNET) -> CheckPotential:
-    """Load the potential that checks.
-
-    Args:
-        name: "chgnet"; "sevennet" or "sevennet:l3i5"; "diep"; or "module:factory", a function
-            without arguments that returns an ASE calculator.
-
-    Raises:
-        InputError: There is no such potential.
-        MissingExtraError: It is not installed.
-    """
-    if name == CHGNET:
-        from smoacs.predictors.chgnet import MODEL, load_chgnet  # noqa: PLC0415 - an extra
-
-        return BatchedPotential(f"CHGNet {MODEL}", load_chgnet())
-    if name.partition(":")[0] == SEVENNET:
-        return AsePotential(*_sevennet(name.partition(":")[2]))
-    if name == DIEP:
-        return AsePotential(*_diep())
-    if ":" in name:
-        calculator = _made(name)  # what is wrong with it is better known before the work begins
-        return AsePotential(name, lambda: calculator)
-    raise InputError(
-        f"there is no potential {name!r}; it is {CHGNET!r}, {SEVENNET!r}, {DIEP!r} or "
-        "'module:factory', a function that returns an ASE calculator"
+def _at_rest(
+    potential: Potential, structures: Sequence[Structure], settings: RelaxSettings
+) -> RelaxedCrystals:
+    return relax(
+        Crystals.from_structures(structures),
+        potential,
+        symmetry=symmetry_of(structures) if settings.keep_symmetry else None,
+        fmax=settings.fmax,
+        max_steps=settings.max_steps,
     )
 
 
-def _made(name: str) -> Any:  # noqa: ANN401 - ASE's calculators have no common class
-    """What the user's function makes: a calculator of energy, forces and stress.
-
-    Raises:
-        InputError: It is no function without arguments, fails, or makes something else.
-    """
-    factory = load_factory(name)
-    try:
-        inspect.signature(factory).bind()
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name!r} is no function without arguments that returns an ASE calculator"
-        ) from error
-    try:
-        made = factory()
-    except SmoacsError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise InputError(f"{name!r} fails with {type(error).__name__}: {error}") from error
-    if not hasattr(made, "get_potential_energy"):
-        raise InputError(f"{name!r} returns {short(repr(made))}, which is no ASE calculator")
-    return made
-
-
-def _sevennet(model: str) -> tuple[str, Callable[[], Any]]:
-    if model not in _SEVENNET_MODELS:
-        raise InputError(
-            f"there is no potential {SEVENNET}:{model}; SevenNet's wheel has "
-            f"{' and '.join(m for m in _SEVENNET_MODELS if m)}"
+def _designs(end: RelaxedCrystals, *, refusal: str) -> list[RelaxedDesign]:
+    return [
+        _refusal(refusal)
+        if refused
+        else RelaxedDesign(structure, energy / len(structure), steps, converged)
+        for structure, energy, steps, converged, refused in zip(
+            end.crystals.to_structures(),
+            end.energy.tolist(),
+            end.steps.tolist(),
+            end.converged.tolist(),
+            end.refused.tolist(),
+            strict=True,
         )
-    try:
-        with _quiet_import():
-            from sevenn.calculator import SevenNetCalculator  # noqa: PLC0415 - an extra
-
-            calculator = SevenNetCalculator(f"7net-{model or '0'}", device="cpu")
-    except ImportError as error:
-        raise MissingExtraError.of("the potential sevennet needs SevenNet", "sevennet") from error
-    return f"SevenNet-{model or '0'} ({version('sevenn')})", lambda: calculator
-
-
-def _diep() -> tuple[str, Callable[[], Any]]:
-    try:
-        with _quiet_import():
-            from diep.pretrained import make_calculator  # noqa: PLC0415 - an extra
-
-            calculator = make_calculator()
-    except ImportError as error:
-        raise MissingExtraError.of("the potential diep needs DIEP", "diep") from error
-    return f"DIEP r2SCAN ({version('diep')})", lambda: calculator
-
-
-@contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Keep from users what they can do nothing about.
-
-    Both use what torch is to lose one day, and SevenNet recommends kernels that need a GPU, while
-    checks take the processor. Other warnings are shown.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".torch.jit", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message="No tensor product accelerator")
-        yield
+    ]
 
 
 def _refusal(failure: str) -> RelaxedDesign:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from smoacs.checking.potentials import CHGNET, RelaxSettings
+from smoacs.checking.loading import AUTO
+from smoacs.checking.phonons import PhononSettings
+from smoacs.checking.potentials import RelaxSettings
+from smoacs.checking.rattled import RattleSettings
 from smoacs.checking.truth import GAP_TOLERANCE
 from smoacs.dft import DftSettings
 from smoacs.errors import InputError
@@ -17,8 +20,12 @@ class CheckSettings:
 
     Attributes:
         potential: As for `load_potential`, or "none" for no relaxation.
-        relaxation: When a relaxation ends.
-        phonons: Whether to look for unstable phonons of the relaxed crystals.
+        relaxation: Of the designs, within their own symmetry.
+        rattled: Whether to let designs go from a rattled supercell, too.
+        rattle: How they are shaken, and what they have to keep.
+        phonons: Whether to look for unstable phonons of the relaxed crystals; None to do so where
+            there is a potential.
+        phonon: How they are calculated, and what is unstable.
         reference: File or OPTIMADE address of known compounds; None for no comparison.
         dft: Engine, such as "gpaw"; None for no first principles.
         dft_settings: Accuracy, physics and limits of a calculation.
@@ -30,9 +37,12 @@ class CheckSettings:
         seed: Of that draw.
     """
 
-    potential: str = CHGNET
+    potential: str = AUTO
     relaxation: RelaxSettings = field(default_factory=RelaxSettings)
-    phonons: bool = False
+    rattled: bool = True
+    rattle: RattleSettings = field(default_factory=RattleSettings)
+    phonons: bool | None = None
+    phonon: PhononSettings = field(default_factory=PhononSettings)
     reference: str | None = None
     dft: str | None = None
     dft_settings: DftSettings = field(default_factory=DftSettings)
@@ -67,3 +77,15 @@ class CheckSettings:
     def relaxes(self) -> bool:
         """Whether the designs are relaxed."""
         return self.potential != NO_POTENTIAL
+
+    @property
+    def rattles(self) -> bool:
+        """Whether designs are let go from rattled supercells."""
+        return self.rattled and self.relaxes
+
+    @property
+    def looks_at_phonons(self) -> bool:
+        """Whether phonons are looked at."""
+        if self.phonons is None:
+            return self.relaxes
+        return self.phonons

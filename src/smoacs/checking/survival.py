@@ -106,7 +106,7 @@ def survival_table(
         `relaxed_energy` (eV/atom, the potential's own), `relaxed_steps`, `relaxed_converged` and
         `relaxed_failure`. NaN and empty where the potential refused a design.
     """
-    _check_properties(targets, predictor)
+    check_properties(targets, predictor)
     ends = [item.structure for item in relaxed]
     table = _changes(structures, ends)
     kinds = [None] * len(ends) if templates is None else list(templates)
@@ -157,7 +157,12 @@ def survival_table(
     return table
 
 
-def _check_properties(targets: Sequence[Target], predictor: Predictor) -> None:
+def check_properties(targets: Sequence[Target], predictor: Predictor) -> None:
+    """Refuse targets that a predictor knows nothing of.
+
+    Raises:
+        InputError: There is one.
+    """
     for target in targets:
         if target.property not in predictor.properties:
             raise InputError(

@@ -23,13 +23,37 @@ def check(  # noqa: PLR0913  (one argument per option)
     potential: Annotated[
         str,
         typer.Option(
-            help="Relaxes the designs: chgnet, sevennet, sevennet:l3i5, diep, module:factory "
-            "(returns an ASE calculator), or none."
+            help="Relaxes the designs: sevennet:l3i5, sevennet:0, chgnet, diep, nequix:FILE, "
+            "module:factory (returns an ASE calculator), or none; auto is sevennet:l3i5 where it "
+            "is installed, or else chgnet."
         ),
-    ] = "chgnet",
+    ] = "auto",
+    rattled: Annotated[
+        bool,
+        typer.Option(
+            "--rattled/--no-rattled",
+            help="Let each design go from a rattled supercell, free of symmetry.",
+        ),
+    ] = True,
+    gap_tolerance: Annotated[
+        float,
+        typer.Option(help="eV that the gap predicted where it ends may be off its target."),
+    ] = 0.4,
     phonons: Annotated[
-        bool, typer.Option("--phonons", help="Look for unstable phonons, in a small supercell.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--phonons/--no-phonons",
+            help="Look for unstable phonons, in a supercell; done by default.",
+            show_default=False,
+        ),
+    ] = None,
+    phonon_length: Annotated[
+        float, typer.Option(help="Å that each vector of that supercell reaches.")
+    ] = 7.5,
+    phonon_mesh: Annotated[
+        int,
+        typer.Option(metavar="N", help="And on an N×N×N mesh of the whole zone; 0 for none."),
+    ] = 0,
     reference: Annotated[
         str | None,
         typer.Option(
@@ -70,11 +94,14 @@ def check(  # noqa: PLR0913  (one argument per option)
     killed goes on where it was. Exit code 1 if no design survives relaxation.
     """
     with quick_imports():
-        from smoacs.checking import CheckSettings
+        from smoacs.checking import CheckSettings, PhononSettings, RattleSettings
 
     settings = CheckSettings(
         potential=potential,
+        rattled=rattled,
+        rattle=RattleSettings(gap_tolerance=gap_tolerance),
         phonons=phonons,
+        phonon=PhononSettings(length=phonon_length, mesh=phonon_mesh),
         reference=reference,
         dft=dft,
         dft_tolerance=dft_tolerance,

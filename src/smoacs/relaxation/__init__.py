@@ -18,7 +18,12 @@ from smoacs.relaxation.quasi_newton import Ends, Observer, QuasiNewton, relax_ca
 from smoacs.relaxation.radii import change_elements, radius_length, start_at_radii
 from smoacs.relaxation.settled import Settled, SettleSettings
 from smoacs.relaxation.settling import settle
-from smoacs.relaxation.structures import Relaxed, relax_structures, relaxation_problem
+from smoacs.relaxation.structures import (
+    Relaxed,
+    relax_structures,
+    relaxation_problem,
+    symmetry_of,
+)
 
 __all__ = [
     "FMAX",
@@ -46,6 +51,7 @@ __all__ = [
     "same_connectivity",
     "settle",
     "start_at_radii",
+    "symmetry_of",
     "to_structures",
     "vibrations",
 ]

@@ -9,7 +9,7 @@ Kind = Literal["text", "number", "integer", "flag"]
 Group = Literal["head", "property", "verdict", "geometry", "further"]
 """Where the details of a candidate list a column."""
 
-Source = Literal["design", "relaxation", "chemistry", "novelty", "phonons", "dft"]
+Source = Literal["design", "relaxation", "rattled", "chemistry", "novelty", "phonons", "dft"]
 """What writes a column to results.csv: the design and its judge, or a check."""
 
 

@@ -12,7 +12,13 @@ from smoacs.results.listed import COLUMNS
 _ANY: Final = "<property>"
 _LISTED: Final = {column.name: column for column in COLUMNS}
 _EXPONENTS: Final = str.maketrans({"2": "²", "3": "³", "^": None})
-_WITH_PROPERTY: Final = (("", ""), ("", SPREAD_SUFFIX), ("", "_met"), ("relaxed_", ""))
+_CHECKED: Final = ("relaxed_", "rattled_")
+"""Before the name of a property that a check has predicted again."""
+
+_WITH_PROPERTY: Final = (
+    *(("", ""), ("", SPREAD_SUFFIX), ("", "_met")),
+    *((before, "") for before in _CHECKED),
+)
 """What stands before and after the name of a property in the columns of the list."""
 
 SPREAD_SUFFIXES: Final = (SPREAD_SUFFIX, "_std")
@@ -70,7 +76,7 @@ def saved_columns(summary: Mapping[str, Any], names: Iterable[str]) -> dict[str,
     told = {entry["name"]: entry for entry in summary.get("columns", ())}
     found = {}
     for name in names:
-        entry = told.get(name if name in _LISTED else name.removeprefix("relaxed_"), {})
+        entry = told.get(name if name in _LISTED else _unchecked(name), {})
         same = {key: entry[key] for key in ("unit", "scale") if key in entry}
         found[name] = replace(column(name), **same)
     return found
@@ -103,9 +109,17 @@ def _unit_of(name: str) -> str:
     return readable_unit(PROPERTIES[max(endings, key=len)].unit) if endings else ""
 
 
+def _unchecked(name: str) -> str:
+    """A name without what a check puts before that of a property."""
+    for before in _CHECKED:
+        if name.startswith(before):
+            return name.removeprefix(before)
+    return name
+
+
 def _property_of(name: str, units: Mapping[str, str]) -> str | None:
     """The predictor's property that a column holds, or the spread of; None if it is another's."""
-    for prop in (name.removesuffix(SPREAD_SUFFIX), name.removeprefix("relaxed_")):
+    for prop in (name.removesuffix(SPREAD_SUFFIX), _unchecked(name)):
         if prop in units and name not in _LISTED:
             return prop
     return None

@@ -1,7 +1,8 @@
 """Runs on disk: reading structures, and writing everything that a run leaves behind."""
 
+from smoacs.runs.check_run import check
 from smoacs.runs.checked import checks_text
-from smoacs.runs.checks import CheckedRun, CheckProgress, check, run_checks
+from smoacs.runs.checks import CheckedRun, CheckProgress, run_checks
 from smoacs.runs.database import add_to_database, check_database
 from smoacs.runs.directory import (
     check_run_directory,

@@ -32,13 +32,13 @@ from smoacs.runs.saved import SavedRun
 from smoacs.runs.tables import json_text
 from smoacs.structures import bare, to_atoms
 
-RELAXED_FILE = "relaxed.extxyz"
-"""The relaxed crystals, by id."""
+CRYSTALS = {"relaxation": "relaxed.extxyz", "rattled": "rattled.extxyz"}
+"""Files of the crystals that a check ends with, by id."""
 
 SUCCESS_CHECKED = "success_checked"
 """Column: whether a candidate succeeds and survives relaxation; empty where that is not known."""
 
-_FAILURES = {"refused": "refused", "failed": "failed"}
+_FAILURES = {"refused": "refused", "failed": "failed", "unknown": "not known"}
 """Designs that a check could say nothing about; told where there are any."""
 
 
@@ -62,7 +62,7 @@ class CheckedTable:
         self._summary = run.summary
         self.checks: dict[str, Any] = dict(run.summary.get("checks", {}))
         check_designs_db(run.path, self._cells["id"])
-        self._relaxed = _read_relaxed(run.path / RELAXED_FILE)
+        self._ends = {check: _read_ends(run.path / name) for check, name in CRYSTALS.items()}
 
     def join(
         self,
@@ -87,8 +87,8 @@ class CheckedTable:
         if before.get("settings") != plain:
             gone = [name for name in before.get("columns", ()) if name in self._cells]
             self._cells = self._cells.drop(columns=gone)
-            if check == "relaxation":
-                self._relaxed = {}
+            if check in CRYSTALS:
+                self._ends[check] = {}
         for name in columns:
             if name not in self._cells:
                 self._cells[name] = ""
@@ -102,10 +102,10 @@ class CheckedTable:
             **self._counts(check, columns.columns.tolist()),
         }
 
-    def keep_relaxed(self, structures: Mapping[str, Structure]) -> None:
-        """Keep relaxed crystals, by id, for `RELAXED_FILE`."""
+    def keep_crystals(self, check: str, structures: Mapping[str, Structure]) -> None:
+        """Keep the crystals that a check ends with, by id, for its file of `CRYSTALS`."""
         for name, structure in structures.items():
-            self._relaxed[name] = to_atoms(bare(structure), {"design": f"id-{name}"})
+            self._ends[check][name] = to_atoms(bare(structure), {"design": f"id-{name}"})
 
     def save(self) -> None:
         """Write the files anew, together or not at all: crystals, table, summary, database, report.
@@ -115,7 +115,7 @@ class CheckedTable:
             ResourceError: The disk is full; all files are the old ones.
         """
         with new_files(self._path) as new:
-            self._save_relaxed(new)
+            self._save_crystals(new)
             (new / "results.csv").write_text(csv_text(self._cells), encoding="utf-8")
             (new / "summary.json").write_text(self._summary_text(), encoding="utf-8")
             if (self._path / DATABASE_FILE).is_file():
@@ -145,12 +145,13 @@ class CheckedTable:
         gaps = ("dft_band_gap", "dft_band_gap_direct")
         return {name: replace(column(name), scale=scale) for name in gaps}
 
-    def _save_relaxed(self, folder: Path) -> None:
-        if self._relaxed:
-            buffer = StringIO()
-            order = [name for name in self._cells["id"] if name in self._relaxed]
-            ase.io.write(buffer, [self._relaxed[name] for name in order], format="extxyz")
-            (folder / RELAXED_FILE).write_text(buffer.getvalue(), encoding="utf-8")
+    def _save_crystals(self, folder: Path) -> None:
+        for check, crystals in self._ends.items():
+            if crystals:
+                buffer = StringIO()
+                order = [name for name in self._cells["id"] if name in crystals]
+                ase.io.write(buffer, [crystals[name] for name in order], format="extxyz")
+                (folder / CRYSTALS[check]).write_text(buffer.getvalue(), encoding="utf-8")
 
     def _judge(self) -> None:
         """Bring the column `success_checked` up to date."""
@@ -170,6 +171,10 @@ class CheckedTable:
                 counts[name] = int((self._cells[name] == "True").sum())
         if check == "dft":
             counts["failed"] = int((filled & (self._cells["dft_status"] != "ok")).sum())
+        if check == "rattled":
+            counts["refused"] = int((self._cells["rattled_failure"] != "").sum())
+        if check == "phonons":
+            counts["unknown"] = int((self._cells["phonon_failure"] != "").sum())
         if check == "relaxation":
             counts["refused"] = int((self._cells["relaxed_failure"] != "").sum())
             checked = int(((self._cells["success"] == "True") & filled).sum())
@@ -193,8 +198,31 @@ def _beside(new: Path, old: Path) -> Iterator[None]:
 
 
 def checks_text(checks: Mapping[str, Any], path: Path) -> str:
-    """Write the few lines that a user wants to see after the checks."""
-    return "\n".join([*checks_lines(checks), f"columns in {path}: results.csv, report.html"])
+    """Write the few lines that a user wants to see after the checks; the last sums them up."""
+    lines = [*checks_lines(checks), f"columns in {path}: results.csv, report.html"]
+    return "\n".join([*lines, *minima_lines(checks)])
+
+
+_LAST = (
+    ("phonons", "dynamically_stable", "is dynamically stable", "are dynamically stable"),
+    ("rattled", "keeps_lattice", "keeps its lattice", "keep their lattice"),
+    ("rattled", "keeps_targets", "keeps its targets", "keep their targets"),
+)
+"""What the last line counts: check, verdict, and the words for one design and for many."""
+
+
+def minima_lines(checks: Mapping[str, Any]) -> list[str]:
+    """How many of how many designs are at a minimum; nothing where no check has looked for that."""
+    parts = []
+    for check, verdict, one, many in _LAST:
+        found = checks.get(check, {})
+        if verdict in found and found["designs"]:
+            words = one if found[verdict] == 1 else many
+            parts.append(f"{found[verdict]} of {found['designs']} {words}")
+    if not parts:
+        return []
+    left_out = "" if "phonons" in checks else "; phonons were not looked at"
+    return [f"{', '.join(parts)}{left_out}"]
 
 
 def checks_lines(checks: Mapping[str, Any]) -> list[str]:
@@ -217,8 +245,8 @@ def checks_lines(checks: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _read_relaxed(file: Path) -> dict[str, ase.Atoms]:
-    """Relaxed crystals of an earlier check, by id.
+def _read_ends(file: Path) -> dict[str, ase.Atoms]:
+    """Crystals that an earlier check ended with, by id.
 
     Raises:
         InputError: The file is damaged.

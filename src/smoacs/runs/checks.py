@@ -6,6 +6,7 @@ run is never half-written.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ import pandas as pd
 from pymatgen.core import Structure
 
 from smoacs.checking import (
+    MAX_ANGLE_CHANGE,
     MAX_LENGTH_CHANGE,
+    MAX_VOLUME_CHANGE,
     WIDER,
     CheckPotential,
     CheckSettings,
@@ -29,11 +32,13 @@ from smoacs.checking import (
     load_potential,
     novelty_table,
     phonon_table,
+    rattled,
+    rattled_table,
     read_reference,
     relax_designs,
     survival_table,
 )
-from smoacs.dft import DftSettings, LabelProgress, engine_command, label
+from smoacs.dft import LabelProgress, engine_command, label
 from smoacs.errors import InputError
 from smoacs.predictors import Predictor, load_predictor
 from smoacs.runs.checked import CheckedTable
@@ -71,66 +76,6 @@ class _Tools:
     engine: tuple[str, ...] | None
 
 
-def check(  # noqa: PLR0913  (one argument per setting, as on the command line)
-    directory: str | Path,
-    *,
-    potential: str = "chgnet",
-    phonons: bool = False,
-    reference: str | None = None,
-    dft: str | None = None,
-    dft_settings: DftSettings | None = None,
-    dft_tolerance: float = 0.5,
-    dft_relaxed: bool = False,
-    workers: int = 1,
-    limit: int | None = None,
-    sample: int | None = None,
-    seed: int = 0,
-    predictor: Predictor | None = None,
-    force: bool = False,
-    progress: CheckProgress | None = None,
-) -> CheckedRun:
-    """Check the successes of a run by what took no part in designing them (docs/checks.md).
-
-    Args:
-        directory: A run directory; its results.csv, summary.json, designs.db and report.html gain
-            what is found, and relaxed.extxyz holds the relaxed crystals.
-        potential: Relaxes the designs: "chgnet", "sevennet", "sevennet:l3i5", "diep",
-            "module:factory" of an ASE calculator, or "none".
-        phonons: Whether to look for unstable phonons of the relaxed crystals.
-        reference: File or OPTIMADE address of known compounds.
-        dft: First-principles engine: "gpaw", "vasp", "espresso" or "module:function".
-        dft_settings: Its settings; None for the default.
-        dft_tolerance: eV that a calculated band gap may be off its target.
-        dft_relaxed: Whether first principles see the relaxed crystal instead of the designed one.
-        workers: First-principles calculations at a time.
-        limit: Check only so many distinct successes, the best.
-        sample: Check only so many distinct successes, drawn at random.
-        seed: Of that draw.
-        predictor: The predictor in memory that the run was made with, if it was.
-        force: Whether what was found before is forgotten and found again.
-        progress: Told how far each check is.
-
-    Raises:
-        InputError: The folder is no run, or a setting is wrong.
-        MissingExtraError: A check needs a package that is not installed.
-        ResourceError: The disk is full, or a server does not answer.
-    """
-    settings = CheckSettings(
-        potential=potential,
-        phonons=phonons,
-        reference=reference,
-        dft=dft,
-        dft_settings=dft_settings or DftSettings(),
-        dft_tolerance=dft_tolerance,
-        dft_relaxed=dft_relaxed,
-        workers=workers,
-        limit=limit,
-        sample=sample,
-        seed=seed,
-    )
-    return run_checks(directory, settings, predictor=predictor, force=force, progress=progress)
-
-
 @own_modes()
 def run_checks(
     directory: str | Path,
@@ -140,7 +85,13 @@ def run_checks(
     force: bool = False,
     progress: CheckProgress | None = None,
 ) -> CheckedRun:
-    """Check a run as settings say; see `check`."""
+    """Check a run as settings say; see `smoacs.check`.
+
+    Raises:
+        InputError: The folder is no run, or a setting is wrong.
+        MissingExtraError: A check needs a package that is not installed.
+        ResourceError: The disk is full, or a server does not answer.
+    """
     run = read_run(directory)
     chosen = choose(run, settings)
     tools = _prepare(run, settings, chosen, predictor)
@@ -204,7 +155,9 @@ def _forget(folder: Path, settings: CheckSettings) -> None:
     names = []
     if settings.relaxes:
         names.append("relaxation.jsonl")
-    if settings.phonons:
+    if settings.rattles:
+        names.append("rattled.jsonl")
+    if settings.looks_at_phonons:
         names.append("phonons.jsonl")
     if settings.dft is not None:
         names.append(_labels_name(settings.dft))
@@ -257,8 +210,11 @@ class _Checks:
         relaxed: Sequence[RelaxedDesign | None],
     ) -> None:
         ends = [None if item is None else item.structure for item in relaxed]
-        if self.settings.phonons:
+        if self.settings.looks_at_phonons:
             self._phonons(ids, ends)
+            self.table.save()
+        if self.settings.rattles:
+            self._rattled(ids, designs, relaxed)
             self.table.save()
         if self.tools.engine is not None:
             if self.settings.dft_relaxed:
@@ -297,10 +253,51 @@ class _Checks:
             "window_factor": WIDER,
         }
         self.table.join("relaxation", ids, columns, named, seconds=time.perf_counter() - started)
-        self.table.keep_relaxed(
-            {n: r.structure for n, r in zip(ids, relaxed, strict=True) if r.structure is not None}
-        )
+        self._keep("relaxation", ids, relaxed)
         return relaxed
+
+    def _rattled(
+        self,
+        ids: Sequence[str],
+        designs: Sequence[Structure],
+        relaxed: Sequence[RelaxedDesign | None],
+    ) -> None:
+        potential = self.tools.potential
+        if potential is None:
+            raise InputError("a rattled crystal needs a potential that relaxes it")
+        started = time.perf_counter()
+        settings = self.settings.rattle
+        ends = relax_designs(
+            [rattled(design, settings) for design in designs],
+            potential,
+            settings.relaxation,
+            cache=self.folder / "rattled.jsonl",
+            progress=lambda done, total: self.progress("rattled", done, total),
+        )
+        columns = rattled_table(
+            designs,
+            [math.nan if item is None else item.energy for item in relaxed],
+            ends,
+            targets=self.run_read.targets,
+            predictor=self.tools.predictor,
+            settings=settings,
+            templates=_templates(self.run_read, ids, self.tools.predictor),
+        )
+        named = {
+            "potential": potential.name,
+            **dataclasses.asdict(settings),
+            "max_length_change": MAX_LENGTH_CHANGE,
+            "max_volume_change": MAX_VOLUME_CHANGE,
+            "max_angle_change": MAX_ANGLE_CHANGE,
+            "window_factor": WIDER,
+        }
+        self.table.join("rattled", ids, columns, named, seconds=time.perf_counter() - started)
+        self._keep("rattled", ids, ends)
+
+    def _keep(self, check: str, ids: Sequence[str], ends: Sequence[RelaxedDesign]) -> None:
+        found = zip(ids, ends, strict=True)
+        crystals = {name: end.structure for name, end in found if end.structure is not None}
+        self.table.keep_crystals(check, crystals)
 
     def _chemistry(self, ids: Sequence[str], designs: Sequence[Structure]) -> None:
         started = time.perf_counter()
@@ -326,9 +323,10 @@ class _Checks:
             ends,
             potential,
             cache=self.folder / "phonons.jsonl",
+            settings=self.settings.phonon,
             progress=lambda done, total: self.progress("phonons", done, total),
         )
-        named = {"potential": potential.name}
+        named = {"potential": potential.name, **dataclasses.asdict(self.settings.phonon)}
         self.table.join("phonons", ids, columns, named, seconds=time.perf_counter() - started)
 
     def _dft(

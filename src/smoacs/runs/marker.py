@@ -20,10 +20,11 @@ MARKER: Final = ".smoacs-run"
 CHECKS_FOLDER: Final = "checks"
 """Folder of a run directory that keeps the findings of its checks."""
 
-_FINDINGS: Final = ("relaxation.jsonl", "phonons.jsonl", "dft_*.jsonl")
+_FINDINGS: Final = ("relaxation.jsonl", "rattled.jsonl", "phonons.jsonl", "dft_*.jsonl")
 _JOINING: Final = (
     MARKER,
     "relaxed.extxyz",
+    "rattled.extxyz",
     "report.html",
     *(f"{CHECKS_FOLDER}/{name}" for name in _FINDINGS),
     *(f"{CHECKS_FOLDER}/.{name}.lock" for name in _FINDINGS),
