@@ -7,6 +7,7 @@ curvature are not learnt from, so that the search leaves saddle points downhill.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, Protocol
 
 import ase
@@ -204,14 +205,14 @@ def relax(
     """Relax crystals freely, some at a time; results in the order of the starts."""
     all_runs = [Relaxation(start, max_steps, max_force) for start in starts]
     waiting: Iterator[Relaxation] = iter(all_runs)
-    running = [run for run, _ in zip(waiting, range(SLOTS), strict=False)]
+    running = list(islice(waiting, SLOTS))
     while running:
         labels = potential([run.next for run in running if run.next is not None])
         for run, item in zip(running, labels, strict=True):
             run.advance(item)
         ended = sum(run.next is None for run in running)
         running = [run for run in running if run.next is not None]
-        running += [run for run, _ in zip(waiting, range(ended), strict=False)]
+        running += islice(waiting, ended)
     return all_runs
 
 

@@ -4,8 +4,8 @@ L-BFGS (J. Nocedal and S. Wright, Numerical Optimization, 2nd edition, algorithm
 moves by its deformation, scaled as in ASE's UnitCellFilter, so that forces on atoms and cell are of
 one size. Steps are bounded, and taken back where the energy rises. Steps along which the energy
 bends downwards teach nothing: the inverse Hessian stays positive, and saddles are left downhill.
-Ten perovskites of 20 atoms, tilted, rattled and strained, come to 0.01 eV/Å in 38 calls each by the
-built-in network, where FIRE takes 103, and to the same ends.
+Ten tilted perovskites, rattled and strained, come to 0.01 eV/Å in 38 calls each by the built-in
+network, where FIRE takes 103; eight of them to the same ends within 0.7 meV/atom.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from smoacs.crystals import Crystals
 from smoacs.errors import InputError
 from smoacs.evaluation import Evaluator
-from smoacs.predictors import ENERGY, Predictor, load_predictor
+from smoacs.predictors import ENERGY, Predictor, load_predictor, load_settling_predictor
 from smoacs.relaxation.descent import descend
 from smoacs.relaxation.fire import Potential, RelaxedCrystals
 from smoacs.relaxation.modes import Vibrations, vibrations
@@ -70,7 +70,8 @@ def settle(
 
     Args:
         structures: Ordered crystals of any sizes.
-        predictor: One that gives the formation energy; the built-in one if None.
+        predictor: One that gives the formation energy; the built-in one if None. That settles on
+            weights of its own (`smoacs.predictors.load_settling_predictor`).
         settings: How.
         seed: In place of that of the settings.
         progress: Told how many crystals are done, and how many there are.
@@ -87,6 +88,7 @@ def settle(
     predictor = load_predictor() if predictor is None else predictor
     if ENERGY not in predictor.properties:
         raise InputError(f"settling needs a predictor of {ENERGY}; this one has none")
+    predictor = load_settling_predictor(predictor)
     cases = [_Case.of(structure, predictor, settings) for structure in structures]
     with Evaluator(predictor, (ENERGY,)) as evaluator:
         work = _Settling(EnergyPotential(evaluator), settings)
