@@ -1,7 +1,7 @@
 """Hold an energy against the teacher on the held-out crystals: where they settle, and soft modes.
 
-    python scripts/teacher/judge_energy.py data/teacher_labels --predictor runs/settle.safetensors \
-        --teacher nequix-oam-1-pft.nqx --out runs/judged.json
+    python scripts/teacher/judge_energy.py data/teacher_labels --predictor mp2018 \
+        runs/settle.safetensors --teacher nequix-oam-1-pft.nqx --out runs/judged.json
 
 For each held-out crystal (see `data/teacher_labels/README.md`) the same start is relaxed freely by
 the predictor, and the end labelled by the teacher and compared with the teacher's own. Parent and
@@ -184,11 +184,34 @@ def summary(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def card(found: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """A table in Markdown: what was measured of each predictor on each set."""
+    head = (
+        *("held out", "energy", "settles within 10 meV/atom", "median", "volume within 2 %"),
+        *("sign of parents' lowest frequency", "of ends'"),
+    )
+    lines = [f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |"]
+    for stream in SETS:
+        for name, sets in found.items():
+            row = sets[stream]
+            signs = [row[f"{kind}_sign_right"] for kind in ("parent", "end")]
+            cells = [
+                f"{row['crystals']} {stream.removeprefix('held-out-')}",
+                f"`{name}`",
+                f"{row['energy_within_10_meV']:.0%}",
+                f"{1000 * row['median_energy_off']:.1f} meV/atom",
+                f"{row['volume_within_2_percent']:.0%}",
+                *(f"{right} of {known}" for right, known in signs),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Judge both sets."""
+    """Judge both sets by each predictor."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("labels", type=Path, help="folder of shards")
-    parser.add_argument("--predictor", default=None)
+    parser.add_argument("--predictor", nargs="+", required=True, help="names or weights files")
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=1000)
     parser.add_argument("--out", type=Path, required=True)
@@ -196,15 +219,19 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     teacher = Potential(args.teacher)
-    found = {}
-    with Evaluator(load_predictor(args.predictor), (ENERGY,), threads=1) as evaluator:
-        for stream in SETS:
-            held_out = HeldOut.read(args.labels, stream, args.limit)
-            table = judge(held_out, Judged(evaluator), teacher)
-            table.to_csv(args.out.with_name(f"{args.out.stem}-{stream}.csv"), index=False)
-            found[stream] = summary(table)
-            log.info("%s: %s", stream, json.dumps(found[stream]))
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in args.predictor:
+        with Evaluator(load_predictor(name), (ENERGY,), threads=1) as evaluator:
+            own = Judged(evaluator)
+            sets = found.setdefault(Path(name).stem, {})
+            for stream in SETS:
+                table = judge(HeldOut.read(args.labels, stream, args.limit), own, teacher)
+                rows = args.out.with_name(f"{args.out.stem}-{Path(name).stem}-{stream}.csv")
+                table.to_csv(rows, index=False)
+                sets[stream] = summary(table)
+                log.info("%s, %s: %s", name, stream, json.dumps(sets[stream]))
     args.out.write_text(json.dumps(found, indent=1) + "\n")
+    log.info("\n%s", card(found))
 
 
 if __name__ == "__main__":
