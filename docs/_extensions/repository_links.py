@@ -16,6 +16,7 @@ _PAGES = {
     "CHANGELOG.md": "docs/changelog.md",
     "docs/search.md": "docs/howto/search.md",  # search.html is the search page of the site
     "src/smoacs/predictors/weights/MODEL_CARD.md": "docs/model_card.md",
+    "src/smoacs/predictors/weights/SETTLING_CARD.md": "docs/model_card.md",
 }
 _LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
 
