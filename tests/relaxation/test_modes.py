@@ -1,5 +1,7 @@
 """Frequencies are phonopy's own, with the same potential through ASE."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -114,3 +116,20 @@ def test_too_large_or_no_number():
     assert small is not None
     (none,) = vibrations([CENTRED], Mute(), length=5.0, most_atoms=200)
     assert none is None
+
+
+def test_elements_without_a_mass_in_phonopy():
+    class AsCopper(AsePotential):
+        def __call__(self, crystals):
+            copper = torch.zeros_like(crystals.species_probs)
+            copper[:, 28] = 1.0
+            return super().__call__(dataclasses.replace(crystals, species_probs=copper))
+
+    polonium = CENTRED.copy()
+    polonium.replace_species({"Cu": "Po"})
+    light, heavy = (
+        vibrations([crystal], AsCopper(), length=5.0, most_atoms=200)[0]
+        for crystal in (CENTRED, polonium)
+    )
+    slower = np.sqrt(63.546 / 209)
+    np.testing.assert_allclose(heavy.frequencies, slower * light.frequencies, atol=1e-3, rtol=1e-3)

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from ase.data import atomic_masses, atomic_numbers
 from pymatgen.core import Structure
 
 from smoacs.checking.findings import Record, open_findings, record_key
@@ -161,6 +162,7 @@ def phonons(
         symbols=symbols(structure),
         cell=structure.lattice.matrix,
         scaled_positions=structure.frac_coords,
+        masses=[atomic_masses[atomic_numbers[symbol]] for symbol in symbols(structure)],
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -107,6 +107,7 @@ def _displaced(
         numbers=[site.specie.Z for site in structure],
         cell=structure.lattice.matrix,
         scaled_positions=structure.frac_coords,
+        masses=[atomic_masses[site.specie.Z] for site in structure],  # phonopy has none of Po
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # phonopy's and spglib's, about their next versions
