@@ -50,7 +50,8 @@ def packed(result: DesignResult) -> State:
     structures = result.structures
     return {
         "lattices": torch.tensor(np.array([s.lattice.matrix for s in structures])),
-        "coords": torch.tensor(np.array([s.frac_coords for s in structures])),
+        # one by one: structures of several seeds have different numbers of sites
+        "coords": [torch.tensor(np.array(s.frac_coords)) for s in structures],
         "symbols": [[str(site.symbol) for site in s.species] for s in structures],
         "charges": [[int(site.oxi_state or 0) for site in s.species] for s in structures],
         "combinations": list(result.combinations),
@@ -72,11 +73,11 @@ def unpacked(state: dict[str, Any], config: DesignConfig, template: Template) ->
         Structure(
             Lattice(lattice),
             [Species(*ion) for ion in zip(symbols, charges, strict=True)],
-            coords,
+            coords.numpy(),
         )
         for lattice, coords, symbols, charges in zip(
             state["lattices"].numpy(),
-            state["coords"].numpy(),
+            state["coords"],
             state["symbols"],
             state["charges"],
             strict=True,
