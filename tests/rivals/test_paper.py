@@ -295,7 +295,7 @@ class Still:
 
 
 def test_holds_is_added_to_records_that_are_there(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.paper.holds.load_potential", Still)
+    monkeypatch.setattr("benchmarks.paper.holds.load_potential", lambda _name: Still())
     predictor = toy_predictor()
     store = Store(tmp_path, fingerprint(predictor))
     easy = Problem(name="easy", targets=("toy < 2", "0.8 <= tolerance_factor <= 1.0"))

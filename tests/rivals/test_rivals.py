@@ -118,7 +118,9 @@ def test_our_own_searches_are_counted_alike(search):
     # At rest these repulsive atoms are 6.7 Å apart, where the toy is a little more than 1.
     targets = ("toy < 1.5", "formation_energy < 5", "0.8 <= tolerance_factor <= 1.0")
     elements = ("K", "Mg", "Ca", "F", "Cl")
-    config = DesignConfig(targets=targets, elements=elements, search=search, n=4, steps=20)
+    config = DesignConfig(
+        targets=targets, elements=elements, search=search, n=4, steps=20, rest="symmetry"
+    )
     parts = [PairEnergy(), Bowl(), ToleranceFactor()]
     counting = CountingPredictor(CombinedPredictor(parts), config.wanted)
     result = run_search(config, predictor=counting)
