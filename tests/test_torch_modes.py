@@ -25,7 +25,8 @@ MODES = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode, "floa
 
 
 def design():
-    return smoacs.design(targets=["formation_energy < 5"], n=2, steps=2, device="cpu").table
+    settings = {"n": 2, "steps": 2, "rest": "symmetry", "device": "cpu"}
+    return smoacs.design(targets=["formation_energy < 5"], **settings).table
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from smoacs.cli import run
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny):
     out = tmp_path_factory.mktemp("runs") / "run"
-    options = ["-t", "density > 0.001", "-n", "3", "--steps", "2", "--predictor", str(tiny)]
+    options = ["-t", "density > 0.001", "-n", "3", "--steps", "2", "--rest", "symmetry"]
+    options += ["--predictor", str(tiny)]
     assert run(["design", "perovskite", *options, "--device", "cpu", "--out", str(out)]) in {0, 1}
     return out
 
