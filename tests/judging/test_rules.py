@@ -279,5 +279,6 @@ def test_sums_of_free_charges_agree_with_the_composition_alone(data):
     )
     lattice = Lattice.from_parameters(4 * len(symbols), 4, 4, 90, 90, 90)
     coords = [[k / len(symbols), 0, 0] for k in range(len(symbols))]
-    obeyed = not RuleCheck(Rules()).broken(Structure(lattice, symbols, coords))
-    assert obeyed == is_neutral({s: symbols.count(s) for s in symbols})
+    rules = Rules()
+    obeyed = not RuleCheck(rules).broken(Structure(lattice, symbols, coords))
+    assert obeyed == is_neutral({s: symbols.count(s) for s in symbols}, rules.states())
