@@ -85,7 +85,7 @@ def _options(
 
 @app.command(
     epilog=_example(
-        'smoacs design perovskite --out run1 -n 64 -t "band_gap = 2.5 +- 0.2" '
+        'smoacs design perovskite --out run1 -n 8 -t "band_gap = 2.5 +- 0.2" '
         '-t "formation_energy < -0.5"',
         "smoacs design run1/config.toml --out run2",
     )
@@ -215,7 +215,7 @@ app.command(epilog=_example("smoacs order disordered.cif --out ordered"))(order)
 app.command(epilog=_example("smoacs report run1"))(report)
 app.command(epilog=_example("smoacs show run1", "smoacs show run1 3"))(show)
 app.command(epilog=_example("smoacs learn learn.toml --rounds 3 --per-round 24 --workers 2"))(learn)
-app.command(epilog=_example("smoacs check run1", "smoacs check run1 --dft gpaw --random 5"))(check)
+app.command(epilog=_example("smoacs check run1 --limit 1", "smoacs check run1 --dft gpaw --random 5"))(check)
 app.command(
     epilog=_example(
         "smoacs export run1 --to vasp", "smoacs export run1 --to cif --id 1,2 --out best"

@@ -248,11 +248,13 @@ while kills:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(
-    ("settings", "kills"), [({}, 20), ({"rest": "symmetry"}, 5), ({"preset": "paper"}, 5)], ids=str
+    ("settings", "kills"),
+    [({"rest": "symmetry"}, 20), ({"n": 2}, 3), ({"preset": "paper"}, 5)],
+    ids=str,
 )
 def test_kill_9_at_random_moments(settings, kills, tmp_path):
     targets = ("formation_energy < -0.5",)
-    config = DesignConfig(targets=targets, n=12, steps=60, device="cpu", **settings)
+    config = DesignConfig(targets=targets, **({"n": 12, "steps": 60, "device": "cpu"} | settings))
     (tmp_path / "run.toml").write_text(config.to_toml())
     environment = os.environ | {"PYTHONPATH": str(Path(smoacs.__file__).parents[1])}
     done = subprocess.run(  # noqa: S603 - our own code
