@@ -215,7 +215,9 @@ app.command(epilog=_example("smoacs order disordered.cif --out ordered"))(order)
 app.command(epilog=_example("smoacs report run1"))(report)
 app.command(epilog=_example("smoacs show run1", "smoacs show run1 3"))(show)
 app.command(epilog=_example("smoacs learn learn.toml --rounds 3 --per-round 24 --workers 2"))(learn)
-app.command(epilog=_example("smoacs check run1 --limit 1", "smoacs check run1 --dft gpaw --random 5"))(check)
+app.command(
+    epilog=_example("smoacs check run1 --limit 1", "smoacs check run1 --dft gpaw --random 5")
+)(check)
 app.command(
     epilog=_example(
         "smoacs export run1 --to vasp", "smoacs export run1 --to cif --id 1,2 --out best"
