@@ -44,3 +44,15 @@ def test_the_paper_counts_repeats(result, judged):
     config = result.config.model_copy(update={"preset": "paper"})
     same, table = without_repeats(dataclasses.replace(result, config=config), judged)
     assert len(table) == len(same.structures) == 5
+
+
+def test_parents_stay_with_their_designs(result, judged):
+    parents = tuple(structure.copy() for structure in result.structures)
+    settled = tuple(f"end of {row}" for row in range(5))
+    result = dataclasses.replace(result, parents=parents, settled=settled, met=(True,) * 5)
+    left, _ = without_repeats(result, judged)
+    assert len(left.structures) == len(left.parents) == 4
+    for structure, parent, end in zip(left.structures, left.parents, left.settled, strict=True):
+        row = next(k for k, given in enumerate(result.structures) if given is structure)
+        assert parent is parents[row]
+        assert end == settled[row]

@@ -1,7 +1,5 @@
 """Results without repeats: every success of a run is a design of its own."""
 
-import dataclasses
-
 import pandas as pd
 
 from smoacs.judging import first_successes
@@ -42,21 +40,4 @@ def without_repeats(result: DesignResult, table: pd.DataFrame) -> tuple[DesignRe
     left = table.loc[kept].reset_index(drop=True)
     left["design"] = renumbered(left["design"])
     left["unique"] = first_successes(left)
-    return _of(result, kept), left
-
-
-def _of(result: DesignResult, kept: list[int]) -> DesignResult:
-    """Some of the crystals of a result."""
-    place = {row: number for number, row in enumerate(kept)}
-    history = result.history[result.history["candidate"].isin(kept)]
-    history = history.assign(candidate=history["candidate"].map(place))
-    return dataclasses.replace(
-        result,
-        structures=[result.structures[row] for row in kept],
-        combinations=[result.combinations[row] for row in kept],
-        history=history.reset_index(drop=True),
-        met=tuple(result.met[row] for row in kept if result.met),
-        losses=tuple(result.losses[row] for row in kept if result.losses),
-        templates=tuple(result.templates[row] for row in kept if result.templates),
-        originals=tuple(result.originals[row] for row in kept if result.originals),
-    )
+    return result.part(kept), left

@@ -1,7 +1,8 @@
 """What a search found, before anybody has judged it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import pandas as pd
 from pymatgen.core import Structure
@@ -9,6 +10,8 @@ from pymatgen.core import Structure
 from smoacs.relaxation import Settled
 from smoacs.request import DesignConfig
 from smoacs.templates import Template
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,26 @@ class DesignResult:
     skipped_seeds: tuple[str, ...] = ()
     settled: tuple[Settled, ...] = ()
     parents: tuple[Structure, ...] = ()
+
+    def part(self, rows: Sequence[int]) -> "DesignResult":
+        """Some of the candidates, in this order, numbered anew; what is counted stays."""
+        place = {row: number for number, row in enumerate(rows)}
+        history = self.history[self.history["candidate"].isin(rows)]
+        history = history.assign(candidate=history["candidate"].map(place))
+        return replace(
+            self,
+            structures=[self.structures[row] for row in rows],
+            combinations=[self.combinations[row] for row in rows],
+            history=history.reset_index(drop=True),
+            met=_some(self.met, rows),
+            losses=_some(self.losses, rows),
+            templates=_some(self.templates, rows),
+            originals=_some(self.originals, rows),
+            settled=_some(self.settled, rows),
+            parents=_some(self.parents, rows),
+        )
+
+
+def _some(of_candidates: Sequence[T], rows: Sequence[int]) -> tuple[T, ...]:
+    """Those of some candidates; none where there are none at all."""
+    return tuple(of_candidates[row] for row in rows) if of_candidates else ()
