@@ -14,7 +14,7 @@ from smoacs.judging.matching import Match
 from smoacs.judging.prediction import evaluate_structures
 from smoacs.judging.rules import RuleCheck
 from smoacs.judging.space_groups import space_group
-from smoacs.predictors import CombinedPredictor, Predictor
+from smoacs.predictors import Predictor, for_properties, hangs_on_geometry
 from smoacs.relaxation import Settled, same_connectivity
 
 LEAST_FREQUENCY: Final = -0.1
@@ -101,16 +101,12 @@ class Origins:
             matches: How they sit there.
             usable: Which can be evaluated.
         """
-        parts = predictor.parts if isinstance(predictor, CombinedPredictor) else (predictor,)
-        told = dict(values)
-        given: set[str] = set()
-        for part in parts:
-            own = part.properties.keys() - given
-            given |= own
-            if own and not getattr(part, "needs_geometry", True):
-                found = evaluate_structures(cells, part, matches=matches, usable=usable)
-                told |= {name: found[name] for name in sorted(own)}
-        return told
+        names = sorted(name for name in values if not hangs_on_geometry(predictor, name))
+        if not names:
+            return values
+        of_sites = for_properties(predictor, names)
+        found = evaluate_structures(cells, of_sites, matches=matches, usable=usable)
+        return values | {name: found[name] for name in names}
 
     def columns(self) -> "dict[str, pd.Series[Any] | NDArray[np.float64]]":
         """Columns on how the crystals settled."""

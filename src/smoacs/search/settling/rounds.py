@@ -17,10 +17,6 @@ from smoacs.search.settling.state import packed, unpacked
 from smoacs.search.state import State
 from smoacs.targets import Targets
 
-STABLE: Final = -0.1
-"""THz. A crystal whose lowest frequency is below is at no minimum."""
-
-
 LARGE: Final = 100
 """Atoms of a parent above which its vibrations would take minutes."""
 
@@ -241,7 +237,9 @@ class Rounds:
 
     def _holds(self, row: int, settled: Settled) -> bool:
         """Whether an end is a minimum, as far as that is known, and a crystal of its kind."""
-        if settled.structure is None or not settled.converged or settled.lowest_frequency <= STABLE:
+        if settled.structure is None or not settled.converged:
+            return False
+        if settled.lowest_frequency <= SettleSettings().threshold:
             return False
         return bool(same_connectivity(self.pool.parents[row].structure, settled.structure))
 
